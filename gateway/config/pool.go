@@ -1,0 +1,78 @@
+package config
+
+// Pool is a set of replicas that serve one model.
+type Pool struct {
+	Name        string     `yaml:"name"`         // also a public model name
+	Engine      string     `yaml:"engine"`       // engine family, or "auto": told from what it exposes
+	Endpoints   []Endpoint `yaml:"endpoints"`    // at least one
+	Policy      Policy     `yaml:"policy"`       // how an endpoint is chosen
+	ServedModel string     `yaml:"served_model"` // name sent to the engine; "" = the caller's; also a public model name
+	Models      []string   `yaml:"models"`       // further names that the engines know themselves (LoRA adapters); sent as they are
+	APIKey      Secret     `yaml:"api_key"`      // credential for the engines
+	Auth        Auth       `yaml:"auth"`         // how the credential is sent
+	Health      Health     `yaml:"health"`
+	Timeouts    Timeouts   `yaml:"timeouts"`
+	Metrics     Metrics    `yaml:"metrics"`
+	KVTokens    int        `yaml:"kv_tokens"` // prompt tokens an endpoint's cache holds, when its metrics do not tell
+}
+
+// Endpoint is one replica.
+type Endpoint struct {
+	URL            string  `yaml:"url,scalar"`      // http or https, with an optional base path, without a trailing slash
+	MaxConcurrency int     `yaml:"max_concurrency"` // most requests in flight; 0 = no cap
+	Weight         float64 `yaml:"weight"`          // share for policies that weigh endpoints
+}
+
+// Policy names a balancing policy and its parameters.
+type Policy struct {
+	Name   string         `yaml:"name,scalar"`
+	Params map[string]any `yaml:",params"` // the other keys of the mapping; strings, bools, int64, float64, lists and maps of them
+}
+
+// AuthScheme is a way to send a credential.
+type AuthScheme uint8
+
+// The ways to send a credential.
+const (
+	AuthBearer AuthScheme = iota // Authorization: Bearer KEY
+	AuthBare                     // Authorization: KEY, as Alibaba PAI-EAS wants it
+	AuthHeader                   // a header of its own
+)
+
+// Auth is how a pool's credential is sent; the zero Auth is a bearer token.
+type Auth struct {
+	Scheme AuthScheme
+	Header string // header name in canonical form, for AuthHeader
+}
+
+// Health is the active probe of an endpoint.
+type Health struct {
+	Path       string   `yaml:"path"`        // below the endpoint's base path
+	Interval   Duration `yaml:"interval"`    // between two probes of one endpoint
+	Timeout    Duration `yaml:"timeout"`     // for one probe
+	EjectAfter int      `yaml:"eject_after"` // failures of distinct requests before an endpoint is ejected
+}
+
+// Timeouts bound the phases of an attempt.
+type Timeouts struct {
+	Connect       Duration `yaml:"connect"`        // dial and TLS handshake
+	FirstEvent    Duration `yaml:"first_event"`    // from the request sent to the engine's first event or byte of answer
+	BetweenEvents Duration `yaml:"between_events"` // silence allowed within a stream or body
+}
+
+// Metrics says where an endpoint's Prometheus text is.
+type Metrics struct {
+	Path     string   `yaml:"path"`     // "" = the engine family's own, /metrics for most
+	Port     int      `yaml:"port"`     // 0 = the endpoint's own
+	Interval Duration `yaml:"interval"` // between two scrapes of one endpoint
+}
+
+// Provider is an outside service for overflow and fallback.
+type Provider struct {
+	Name     string   `yaml:"name"`
+	Kind     string   `yaml:"kind"`     // openai
+	BaseURL  string   `yaml:"base_url"` // up to and including the version, such as https://api.openai.com/v1
+	Keys     []Secret `yaml:"keys"`     // at least one
+	Models   []string `yaml:"models"`   // public names that need no route
+	Timeouts Timeouts `yaml:"timeouts"`
+}

@@ -1,0 +1,73 @@
+package config
+
+// Consumer is somebody who may call. With no consumers the API is open.
+type Consumer struct {
+	Name   string   `yaml:"name"`
+	Keys   []Secret `yaml:"keys"`   // plain, or sha256:HEX of the key (see Secret.Digest)
+	Models []string `yaml:"models"` // globs of models that may be used; none = all
+}
+
+// Route sends the requests that it matches to its targets. The first route that matches wins.
+type Route struct {
+	Name       string     `yaml:"name"`        // for limits, metrics and logs; default route-N, counted from 1
+	Models     []string   `yaml:"models"`      // globs of model names; none = every model
+	Match      Match      `yaml:"match"`       // further conditions
+	Targets    []Target   `yaml:"targets"`     // in order, at least one
+	FallbackOn []FailedBy `yaml:"fallback_on"` // failures before the first event that pass a request on to the next target
+}
+
+// Target is a pool or a provider; exactly one of the two.
+type Target struct {
+	Pool     string `yaml:"pool"`
+	Provider string `yaml:"provider"`
+	Model    string `yaml:"model"` // name sent there; "" = a pool's served_model, else the caller's
+}
+
+// Limit bounds what may be done in a time. All limits that match apply.
+type Limit struct {
+	Name     string `yaml:"name"`
+	Match    Match  `yaml:"match"`        // which requests count; empty = all
+	By       []By   `yaml:"by,one"`       // one bucket for each combination of these; none = one bucket for all
+	Requests []Rate `yaml:"requests,one"` // every rate has its own bucket
+}
+
+// Match is the vocabulary of conditions, the same everywhere. Every condition that is given must hold;
+// within a list one entry suffices. Globs know * (any text) and ? (one character).
+type Match struct {
+	Models    []string          `yaml:"models"`    // globs of the model that the caller asks for
+	Consumers []string          `yaml:"consumers"` // names of consumers
+	Path      string            `yaml:"path"`      // glob of the request's path
+	Headers   map[string]string `yaml:"headers"`   // canonical name -> glob of its value; a missing header never matches
+}
+
+// ByKind names what separates the buckets of a limit.
+type ByKind uint8
+
+// What can separate buckets.
+const (
+	ByConsumer ByKind = iota // the consumer's name
+	ByUser                   // the user field of the request
+	ByModel                  // the model that the caller asks for
+	ByRoute                  // the route's name
+	ByIP                     // the client's address
+	ByHeader                 // the value of a header
+)
+
+// By is one dimension of a limit's buckets.
+type By struct {
+	Kind   ByKind
+	Header string // canonical name, for ByHeader
+}
+
+// FailedBy is a class of failures that fallback_on can name.
+type FailedBy uint8
+
+// The classes of failures, all of them before the first event.
+const (
+	FailedConnect    FailedBy = iota + 1 // no endpoint to connect to, or the connection was lost
+	FailedTimeout                        // no first event in time
+	Failed429                            // a refusal for lack of capacity
+	Failed5xx                            // an error of the engine
+	FailedNotFound                       // 404: the target does not have this model or path
+	FailedAuth                           // 401 or 403: the target refuses our credential
+)
