@@ -1,0 +1,74 @@
+package balancer
+
+import "github.com/warmlane/warmlane/tokenize"
+
+// Request is what one caller wants, over all its attempts. The pool notes in it which endpoints have been tried, so
+// the same Request is passed to every [Pool.Choose] made for that caller. One goroutine at a time.
+type Request struct {
+	// Prompt is the hashed prompt. It and its Blocks must not change until the last lease of the request has ended.
+	// nil means a request of unknown length without blocks.
+	Prompt *tokenize.Prompt
+	// MaxTokens is the caller's limit on the answer in tokens; 0 when there is none.
+	MaxTokens int
+	// Session names the conversation for sticky policies; "" when unknown.
+	Session string
+	// Priority orders queued requests, higher first.
+	Priority int
+	// Model is the model or adapter as the engine will see it. Endpoints known to serve other models only are left
+	// out. "" fits any endpoint.
+	Model string
+	// Whole tells that the answer comes in one piece, so that no first token will be seen. Its prefill is then
+	// believed done when the estimate says so.
+	Whole bool
+
+	tried  []int32
+	counts []counted
+	room   [4]int32
+	id     uint64
+}
+
+// counted is a failure of this request that was held against an endpoint.
+type counted struct {
+	endpoint int32
+	serial   uint64
+}
+
+// Tries is the number of endpoints that the request has been sent to.
+func (r *Request) Tries() int { return len(r.tried) }
+
+func (r *Request) hasTried(endpoint int) bool {
+	for _, t := range r.tried {
+		if int(t) == endpoint {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Request) noteTry(endpoint int) {
+	if r.tried == nil {
+		r.tried = r.room[:0]
+	}
+	r.tried = append(r.tried, int32(endpoint)) //nolint:gosec // a pool has at most 32,767 endpoints
+}
+
+func (r *Request) tokens() int {
+	if r.Prompt == nil || r.Prompt.Tokens < 1 {
+		return 1
+	}
+	return r.Prompt.Tokens
+}
+
+func (r *Request) blocks() []uint64 {
+	if r.Prompt == nil {
+		return nil
+	}
+	return r.Prompt.Blocks
+}
+
+func (r *Request) tokensIn(blocks int) int {
+	if r.Prompt == nil || blocks <= 0 {
+		return 0
+	}
+	return r.Prompt.TokensIn(blocks)
+}
