@@ -1,15 +1,87 @@
 package config
 
-import "errors"
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+)
+
+// maxFile bounds a configuration file.
+const maxFile = 4 << 20
 
 // Load reads the file at path. Its error is Faults.
-func Load(path string) (*Config, error) { return nil, errors.New("not yet") }
+func Load(path string) (*Config, error) {
+	text, err := readSmall(path, maxFile)
+	if err != nil {
+		return nil, Faults{{
+			File: path, Message: fmt.Sprintf("cannot be read: %v", err),
+			Remedy: "name a readable file, or start with --pool NAME=URL,URL",
+		}}
+	}
+	return Parse(path, text)
+}
 
-// Parse reads a configuration from text; name stands for its file in faults, and its folder is where ${file:} paths start. Its error is Faults.
-func Parse(name string, text []byte) (*Config, error) { return nil, errors.New("not yet") }
+// Parse reads a configuration from text; name stands for its file in faults, and the folder of name is where relative paths
+// start. Its error is Faults.
+func Parse(name string, text []byte) (*Config, error) {
+	cfg := defaults()
+	cfg.file = name
+	d := newDecoder(name, filepath.Dir(name))
+	d.decode(text, &cfg)
+	cfg.marks = d.marks
+	cfg.complete()
+	c := &checker{cfg: &cfg, broken: d.broken, faults: d.faults}
+	if fs := c.run(); len(fs) > 0 {
+		return nil, fs
+	}
+	cfg.canonical()
+	return &cfg, nil
+}
 
 // FromPools makes a configuration from --pool flags, each NAME=URL,URL. Its error is Faults.
-func FromPools(pools []string) (*Config, error) { return nil, errors.New("not yet") }
+func FromPools(pools []string) (*Config, error) {
+	cfg := defaults()
+	cfg.file = "--pool"
+	c := &checker{cfg: &cfg, broken: map[string]bool{}}
+	for i, flag := range pools {
+		name, urls, ok := strings.Cut(flag, "=")
+		if !ok {
+			path := fmt.Sprintf("pools[%d]", i)
+			c.broken[path] = true
+			c.faults = append(c.faults, Fault{
+				File: cfg.file, Path: path, Message: "no name and =",
+				Remedy: "write --pool NAME=URL,URL, such as --pool llama3=http://10.0.0.1:8000,http://10.0.0.2:8000",
+			})
+		}
+		pool := elementDefault[Pool]()
+		pool.Name = strings.TrimSpace(name)
+		for url := range strings.SplitSeq(urls, ",") {
+			endpoint := elementDefault[Endpoint]()
+			endpoint.URL = strings.TrimSpace(url)
+			pool.Endpoints = append(pool.Endpoints, endpoint)
+		}
+		cfg.Pools = append(cfg.Pools, pool)
+	}
+	cfg.complete()
+	if fs := c.run(); len(fs) > 0 {
+		return nil, fs
+	}
+	return &cfg, nil
+}
 
 // Validate checks a configuration that was made or changed by a program. Its error is Faults.
-func (c *Config) Validate() error { return errors.New("not yet") }
+func (c *Config) Validate() error {
+	check := &checker{cfg: c, broken: map[string]bool{}}
+	if fs := check.run(); len(fs) > 0 {
+		return fs
+	}
+	return nil
+}
+
+// elementDefault returns the defaults of one element of a list.
+func elementDefault[T any]() T {
+	var t T
+	setElementDefault(reflect.ValueOf(&t).Elem())
+	return t
+}

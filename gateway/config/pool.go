@@ -62,9 +62,10 @@ type Timeouts struct {
 
 // Metrics says where an endpoint's Prometheus text is.
 type Metrics struct {
-	Path     string   `yaml:"path"`     // "" = the engine family's own, /metrics for most
-	Port     int      `yaml:"port"`     // 0 = the endpoint's own
-	Interval Duration `yaml:"interval"` // between two scrapes of one endpoint
+	Path     string            `yaml:"path"`     // below the endpoint's base path; "" = the engine family's own, /metrics for most
+	Port     int               `yaml:"port"`     // 0 = the endpoint's own
+	Interval Duration          `yaml:"interval"` // between two scrapes of one endpoint
+	Names    map[string]string `yaml:"names"`    // for engine generic: signal -> metric name, see engines.Generic; without names nothing is scraped
 }
 
 // Provider is an outside service for overflow and fallback.

@@ -64,10 +64,8 @@ type FailedBy uint8
 
 // The classes of failures, all of them before the first event.
 const (
-	FailedConnect    FailedBy = iota + 1 // no endpoint to connect to, or the connection was lost
-	FailedTimeout                        // no first event in time
-	Failed429                            // a refusal for lack of capacity
-	Failed5xx                            // an error of the engine
-	FailedNotFound                       // 404: the target does not have this model or path
-	FailedAuth                           // 401 or 403: the target refuses our credential
+	FailedConnect FailedBy = iota + 1 // no endpoint to connect to, or the connection was lost
+	FailedTimeout                     // no first event in time
+	Failed429                         // a refusal for lack of capacity
+	Failed5xx                         // an error of the engine
 )

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (c *checker) consumers(consumers []Consumer) {
+	c.names("consumers", len(consumers), func(i int) string { return consumers[i].Name })
+	owners := map[[sha256.Size]byte]string{}
+	for i, consumer := range consumers {
+		at := fmt.Sprintf("consumers[%d]", i)
+		c.keys(at+".keys", consumer.Keys)
+		c.nonEmpty(at+".models", consumer.Models)
+		for j, key := range consumer.Keys {
+			c.consumerKey(fmt.Sprintf("%s.keys[%d]", at, j), key, consumer.Name, owners)
+		}
+	}
+}
+
+// consumerKey checks that a key is well written and tells one consumer from all others.
+func (c *checker) consumerKey(path string, key Secret, consumer string, owners map[[sha256.Size]byte]string) {
+	if key.Empty() {
+		return
+	}
+	sum, err := key.Digest()
+	if err != nil {
+		c.fault(path, err.Error(), "write the digest as sha256sum prints it: printf %s KEY | sha256sum")
+		return
+	}
+	if owner, taken := owners[sum]; taken && owner != consumer {
+		c.fault(path, fmt.Sprintf("this key belongs to consumer %q already", owner), "give every consumer keys of its own")
+		return
+	}
+	owners[sum] = consumer
+}
+
+func (c *checker) routes(routes []Route) {
+	c.names("routes", len(routes), func(i int) string { return routes[i].Name })
+	for i := range routes {
+		r, at := &routes[i], fmt.Sprintf("routes[%d]", i)
+		c.nonEmpty(at+".models", r.Models)
+		c.match(at+".match", &r.Match)
+		c.targets(at+".targets", r.Targets)
+		for j, class := range r.FallbackOn {
+			if slices.Index(r.FallbackOn, class) < j {
+				c.fault(fmt.Sprintf("%s.fallback_on[%d]", at, j), fmt.Sprintf("%s is here a second time", class), "remove it")
+			}
+		}
+		for j := range routes[:i] {
+			if hides(&routes[j], r) {
+				c.fault(at, fmt.Sprintf("no request comes here: route %q above takes them all", routes[j].Name),
+					"put the narrower route first, or remove one of the two")
+				break
+			}
+		}
+	}
+}
+
+// hides reports whether every request of later is taken by earlier. It may miss cases, but is never wrong.
+func hides(earlier, later *Route) bool {
+	if !earlier.Match.Empty() {
+		return false
+	}
+	if len(earlier.Models) == 0 {
+		return true
+	}
+	for _, p := range later.Models {
+		if !slices.ContainsFunc(earlier.Models, func(e string) bool { return globHides(e, p) }) {
+			return false
+		}
+	}
+	return len(later.Models) > 0
+}
+
+// globHides reports whether earlier matches all that later matches: read as a text, the stars of later can only fall under
+// stars of earlier, unless a ? took one.
+func globHides(earlier, later string) bool {
+	return earlier == later || Glob(earlier, later) && !(strings.Contains(earlier, "?") && strings.Contains(later, "*"))
+}
+
+func (c *checker) targets(at string, targets []Target) {
+	if len(targets) == 0 {
+		c.fault(at, "a route needs at least one target", "write targets: [{pool: NAME}]")
+	}
+	for i, t := range targets {
+		path := fmt.Sprintf("%s[%d]", at, i)
+		switch {
+		case (t.Pool == "") == (t.Provider == ""):
+			c.fault(path, "a target is either a pool or a provider", "write {pool: NAME} or {provider: NAME}")
+		case t.Pool != "":
+			c.defined(path+".pool", "pool", t.Pool, namesOf(c.cfg.Pools, func(p Pool) string { return p.Name }))
+		default:
+			c.defined(path+".provider", "provider", t.Provider, namesOf(c.cfg.Providers, func(p Provider) string { return p.Name }))
+		}
+		if slices.Index(targets, t) < i {
+			c.fault(path, "the same target is here a second time", "remove it")
+		}
+	}
+}
+
+func (c *checker) match(at string, m *Match) {
+	c.nonEmpty(at+".models", m.Models)
+	c.nonEmpty(at+".consumers", m.Consumers)
+	for i, name := range m.Consumers {
+		c.defined(fmt.Sprintf("%s.consumers[%d]", at, i), "consumer", name, namesOf(c.cfg.Consumers, func(p Consumer) string { return p.Name }))
+	}
+	if m.Path != "" && m.Path[0] != '/' && m.Path[0] != '*' {
+		c.fault(at+".path", fmt.Sprintf("%q is not a path", m.Path), "write a path or a glob such as /v1/chat/completions or /v1/*")
+	}
+	c.headers(at+".headers", m.Headers)
+}
+
+func (c *checker) headers(at string, headers map[string]string) {
+	seen := map[string]string{}
+	for _, name := range sortedKeys(headers) {
+		path, key := join(at, name), textproto.CanonicalMIMEHeaderKey(name)
+		switch first, twice := seen[key]; {
+		case !isToken(name):
+			c.fault(path, fmt.Sprintf("%q cannot be a header's name", name), "write a name such as x-app")
+		case twice:
+			c.fault(path, fmt.Sprintf("the same header as %s", first), "keep one of them")
+		case headers[name] == "":
+			c.fault(path, "an empty value", `write the value, or a glob such as "*" for any`)
+		}
+		seen[key] = name
+	}
+}
+
+func (c *checker) limits(limits []Limit) {
+	c.names("limits", len(limits), func(i int) string { return limits[i].Name })
+	for i := range limits {
+		l, at := &limits[i], fmt.Sprintf("limits[%d]", i)
+		c.match(at+".match", &l.Match)
+		for j, by := range l.By {
+			if slices.Index(l.By, by) < j {
+				c.fault(fmt.Sprintf("%s.by[%d]", at, j), fmt.Sprintf("%s is here a second time", by), "remove it")
+			}
+		}
+		c.rates(at+".requests", l.Requests)
+	}
+}
+
+// rates checks that a limit limits something, once for each unit of time.
+func (c *checker) rates(at string, rates []Rate) {
+	if len(rates) == 0 {
+		c.fault(at, "a limit needs at least one rate", "write requests: [10/s]")
+	}
+	seen := map[time.Duration]Rate{}
+	for i, r := range rates {
+		if first, twice := seen[r.Per]; twice && r.Per > 0 {
+			c.fault(fmt.Sprintf("%s[%d]", at, i), fmt.Sprintf("a second rate for the same unit, beside %s", first), "keep the lower one")
+		}
+		seen[r.Per] = r
+	}
+}
+
+// namesOf returns the names of a list.
+func namesOf[T any](list []T, name func(T) string) []string {
+	names := make([]string, 0, len(list))
+	for _, item := range list {
+		if n := name(item); n != "" {
+			names = append(names, n)
+		}
+	}
+	return names
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func (c *checker) server(s *Server) {
+	c.listen("server.listen", s.Listen)
+	c.listen("server.admin", s.Admin)
+	if _, port, _ := net.SplitHostPort(s.Listen); s.Listen == s.Admin && port != "0" {
+		c.fault("server.admin", fmt.Sprintf("%q is the application listener too", s.Admin), "give the admin listener a port of its own")
+	}
+	c.tls(&s.TLS)
+	if s.MaxBody <= 0 {
+		c.fault("server.max_body", "must be larger than 0", "write a size such as 160MiB")
+	}
+	if s.MaxBodyTotal < s.MaxBody {
+		c.fault("server.max_body_total", fmt.Sprintf("%s is less than one body may have (max_body %s)", s.MaxBodyTotal, s.MaxBody),
+			"make it at least as large as max_body")
+	}
+	c.positive("server.read_timeout.header", s.ReadTimeout.Header)
+	c.positive("server.read_timeout.body", s.ReadTimeout.Body)
+}
+
+func (c *checker) listen(path, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		if n, perr := strconv.Atoi(port); perr == nil && n >= 0 && n <= 65535 {
+			return
+		}
+	}
+	c.fault(path, fmt.Sprintf("%q is not an address to listen on", address), `write HOST:PORT, or ":8080" for all addresses`)
+}
+
+// tls checks that the certificate can be used, so that a wrong file is found before the gateway starts.
+func (c *checker) tls(t *TLS) {
+	const limit = 1 << 20
+	switch {
+	case t.Cert == "" && t.Key == "":
+		return
+	case t.Cert == "":
+		c.fault("server.tls.cert", "the certificate is missing", "name its PEM file beside key")
+		return
+	case t.Key == "":
+		c.fault("server.tls.key", "the private key is missing", "name its PEM file beside cert")
+		return
+	}
+	cert, err := readSmall(t.Cert, limit)
+	if err != nil {
+		c.fault("server.tls.cert", fmt.Sprintf("file %s cannot be used: %v", t.Cert, err), "correct the path or the rights of the file")
+	}
+	key, keyErr := readSmall(t.Key, limit)
+	if keyErr != nil {
+		c.fault("server.tls.key", fmt.Sprintf("file %s cannot be used: %v", t.Key, keyErr), "correct the path or the rights of the file")
+	}
+	if err != nil || keyErr != nil {
+		return
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		c.fault("server.tls", fmt.Sprintf("cert and key do not make a certificate: %v", err), "name PEM files that belong together")
+	}
+}
+
+// redis checks the URL as its user will. The library's error may quote the password and is not shown.
+func (c *checker) redis(r *Redis) {
+	if !r.Enabled() {
+		return
+	}
+	if _, err := redis.ParseURL(r.URL.Reveal()); err != nil {
+		c.fault("redis.url", "the URL cannot be used", "write redis://:PASSWORD@HOST:PORT/DB; signs such as @ and / in a password as %40 and %2F")
+	}
+}
+
+func (c *checker) observe(o *Observe) {
+	c.oneOf("observe.log.level", o.Log.Level, []string{"debug", "info", "warn", "error"})
+	c.oneOf("observe.log.format", o.Log.Format, []string{"json", "text"})
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"fmt"
+	"net/textproto"
+	"path/filepath"
+	"strings"
+)
+
+// complete brings what was read into the one form that the gateway sees: paths from the file's folder, URLs without a trailing
+// slash, a name for every route. Faults still quote the file.
+func (c *Config) complete() {
+	dir := filepath.Dir(c.file)
+	c.Server.TLS.Cert = inDir(dir, c.Server.TLS.Cert)
+	c.Server.TLS.Key = inDir(dir, c.Server.TLS.Key)
+	for i := range c.Pools {
+		for j := range c.Pools[i].Endpoints {
+			e := &c.Pools[i].Endpoints[j]
+			e.URL = strings.TrimRight(e.URL, "/")
+		}
+	}
+	for i := range c.Providers {
+		c.Providers[i].BaseURL = strings.TrimRight(c.Providers[i].BaseURL, "/")
+	}
+	for i := range c.Routes {
+		if c.Routes[i].Name == "" {
+			c.Routes[i].Name = fmt.Sprintf("route-%d", i+1)
+		}
+	}
+}
+
+// canonical writes header names as HTTP libraries do. It comes after the check, which speaks of the names in the file.
+func (c *Config) canonical() {
+	for i := range c.Routes {
+		c.Routes[i].Match.Headers = canonical(c.Routes[i].Match.Headers)
+	}
+	for i := range c.Limits {
+		c.Limits[i].Match.Headers = canonical(c.Limits[i].Match.Headers)
+	}
+}
+
+func canonical(headers map[string]string) map[string]string {
+	out := make(map[string]string, len(headers))
+	for name, glob := range headers {
+		out[textproto.CanonicalMIMEHeaderKey(name)] = glob
+	}
+	return out
+}

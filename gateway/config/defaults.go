@@ -1,0 +1,51 @@
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"time"
+)
+
+// defaults returns the configuration of an empty file. Together with setElementDefault it is the one place of all defaults;
+// deploy/warmlane.yaml explains them, and a test holds the two together.
+func defaults() Config {
+	return Config{
+		Server: Server{
+			Listen:         ":8080",
+			Admin:          "127.0.0.1:9090",
+			MaxBody:        160 << 20,
+			MaxBodyTotal:   1 << 30,
+			ReadTimeout:    ReadTimeout{Header: seconds(10), Body: seconds(120)},
+			Drain:          seconds(120),
+			LameDuck:       seconds(5),
+			TrustedProxies: []netip.Prefix{},
+		},
+		Observe: Observe{Log: Log{Level: "info", Format: "json"}},
+	}
+}
+
+// setElementDefault fills a new element of a list with its defaults.
+func setElementDefault(v reflect.Value) {
+	switch t := v.Addr().Interface().(type) {
+	case *Pool:
+		*t = Pool{
+			Engine:   "auto",
+			Policy:   Policy{Name: "warm"},
+			Health:   Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3},
+			Timeouts: Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+			Metrics:  Metrics{Interval: seconds(1)},
+			KVTokens: 250_000,
+		}
+	case *Endpoint:
+		*t = Endpoint{Weight: 1}
+	case *Provider:
+		*t = Provider{
+			Kind:     "openai",
+			Timeouts: Timeouts{Connect: seconds(5), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+		}
+	case *Route:
+		*t = Route{FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx}}
+	}
+}
+
+func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
