@@ -1,19 +1,41 @@
 // Package route turns the routes of the configuration into ordered targets.
 //
-// A Table is immutable and safe for concurrent use. Find costs no allocation on a match and, for a model named without globs, no more than
-// a map look-up and the conditions of the routes that name it.
+// The first route whose models and conditions fit a request takes it. A request that no route takes goes to what serves its model: the pool
+// of that name, else the one pool that lists it as served_model or under models, else the one provider that lists it.
+//
+// A Table is immutable and safe for concurrent use; a reload makes a new one. Find allocates nothing when it finds a route. Its cost grows with the
+// number of routes: about 30 ns for each that does not fit.
 package route
 
 import (
+	"slices"
+
 	"github.com/warmlane/warmlane/gateway/config"
-	"github.com/warmlane/warmlane/gateway/failure"
 )
 
 // Target is where a request may be sent: a pool or a provider, the other name is "".
 type Target struct {
 	Pool     string
 	Provider string
-	Model    string // name to send; "" = the caller's, untouched
+	Model    string // name to send, "" = the caller's. ModelFor knows the exceptions.
+
+	known []string // names that a pool's engines know besides: they are sent as they are
+}
+
+// Name returns the name of the pool or provider.
+func (t *Target) Name() string {
+	if t.Pool != "" {
+		return t.Pool
+	}
+	return t.Provider
+}
+
+// ModelFor returns the model name to send for the one that the caller asked for; the two are equal when the body needs no edit.
+func (t *Target) ModelFor(asked string) string {
+	if t.Model == "" || slices.Contains(t.known, asked) {
+		return asked
+	}
+	return t.Model
 }
 
 // Route is an ordered list of targets.
@@ -21,31 +43,13 @@ type Route struct {
 	Name       string // from the file; the model's name for a model that needs no route
 	Targets    []Target
 	FallbackOn []config.FailedBy
+
+	models []string // globs, none = every model
+	match  config.Match
+	when   string // match in words
 }
 
-// Query is what is known about a request when it is routed.
-type Query struct {
-	Model    string
-	Path     string
-	Consumer string
-	Headers  config.Headers
-}
-
-// Table finds routes.
-type Table struct{}
-
-// New compiles the routes of a valid configuration.
-func New(cfg *config.Config) *Table { return &Table{} }
-
-// Find returns the route for q. The failure is ModelNotFound, with the nearest names in its message.
-func (t *Table) Find(q Query) (*Route, *failure.Error) { return nil, nil }
-
-// Models returns the public model names in the order of the configuration: pools, their served and further models,
-// the models of providers, and models that routes name without a glob.
-func (t *Table) Models() []Model { return nil }
-
-// Model is one public model name.
-type Model struct {
-	Name string
-	Pool string // pool that serves it first, "" if only a provider does
+// covers reports whether the route takes the request.
+func (r *Route) covers(s *config.Subject) bool {
+	return (len(r.models) == 0 || config.AnyGlob(r.models, s.Model)) && r.match.Covers(s)
 }
