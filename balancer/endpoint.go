@@ -1,5 +1,7 @@
 package balancer
 
+import "time"
+
 // AdminState is what an operator wants of an endpoint.
 type AdminState uint8
 
@@ -28,13 +30,36 @@ func (s AdminState) String() string {
 type Endpoint struct {
 	index int
 	cfg   EndpointConfig
+
+	// All below is guarded by the mutex of the pool.
+
+	admin AdminState
+	count counts
+	sent  uint64
+	whole []*Lease // of answers in one piece whose prefill is not believed done yet
+
+	speed   speed
+	trust   float64
+	scraped scraped
+	health  health
+	epoch   uint64 // grows with each restart seen
+}
+
+// counts is what our leases in flight put on an endpoint. Everything is charged at dispatch and taken back at the
+// end, in whole tokens, so that it returns to exactly zero.
+type counts struct {
+	inFlight int
+	decoding int
+	pending  int // A: uncached tokens of those before their first token
+	context  int // X: prompts, and tokens of answers
+	loose    int // the part of context that lies in no full block
 }
 
 func newEndpoint(index int, cfg EndpointConfig) *Endpoint {
 	if cfg.Weight <= 0 {
 		cfg.Weight = 1
 	}
-	return &Endpoint{index: index, cfg: cfg}
+	return &Endpoint{index: index, cfg: cfg, trust: 1, speed: speed{fW: 1, g: 1}}
 }
 
 // URL is the endpoint's base URL.
@@ -42,3 +67,63 @@ func (e *Endpoint) URL() string { return e.cfg.URL }
 
 // Index is the endpoint's position in [Pool.Endpoints].
 func (e *Endpoint) Index() int { return e.index }
+
+func (e *Endpoint) waiting() int { return e.count.inFlight - e.count.decoding }
+
+func (e *Endpoint) full() bool {
+	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency
+}
+
+// serves is false only when the engine has told its models and this is not among them.
+func (e *Endpoint) serves(model string) bool {
+	if model == "" || len(e.scraped.load.Models) == 0 {
+		return true
+	}
+	for _, m := range e.scraped.load.Models {
+		if m == model {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	trustWeight = 0.05 // of one more answer
+	trustFrom   = 256  // predicted tokens below which an answer says nothing about trust
+)
+
+// sawCached compares what the engine found in its cache with what was predicted.
+func (e *Endpoint) sawCached(predicted, length int, o Outcome) {
+	if predicted < trustFrom || o.CachedTokens < 0 || o.PromptTokens <= 0 {
+		return
+	}
+	want := float64(predicted) / float64(length)
+	got := float64(o.CachedTokens) / float64(o.PromptTokens)
+	e.trust += trustWeight * (min(1, got/want) - e.trust)
+}
+
+// presumeDone moves answers in one piece past their first token where the estimate says that it would have come.
+func (e *Endpoint) presumeDone(now time.Time) {
+	kept := e.whole[:0]
+	for _, l := range e.whole {
+		if at := l.dispatched.Add(l.estimate); at.After(now) {
+			kept = append(kept, l)
+		} else {
+			l.begun = true
+			l.move(at)
+		}
+	}
+	clear(e.whole[len(kept):])
+	e.whole = kept
+}
+
+func (e *Endpoint) dropWhole(gone *Lease) {
+	for i, l := range e.whole {
+		if l == gone {
+			last := len(e.whole) - 1
+			e.whole[i], e.whole[last] = e.whole[last], nil
+			e.whole = e.whole[:last]
+			return
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package balancer
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Load is one scrape of an endpoint. Unknown numbers are NaN or 0, unknown times zero; nothing unknown is taken for
 // idle.
@@ -20,4 +23,101 @@ type Load struct {
 	Models []string
 	// Interval is the time between scrapes; a sample older than three of them is unknown. 0 means one second.
 	Interval time.Duration
+}
+
+const (
+	foreignTime    = 5.0 // s, by which a guess of foreign load fades
+	staleIntervals = 3
+	sameStart      = time.Second // two start times closer than this are one
+)
+
+// scraped is the last scrape of an endpoint and what it says about requests that are not ours.
+type scraped struct {
+	load    Load
+	at      time.Time
+	foreign float64 // requests, at the moment of the scrape; NaN when not told
+	running float64 // share of them past the first token
+}
+
+// fresh tells whether the scrape still says something about now.
+func (s *scraped) fresh(now time.Time) bool {
+	interval := s.load.Interval
+	if interval <= 0 {
+		interval = time.Second
+	}
+	age := now.Sub(s.at)
+	return !s.at.IsZero() && age >= 0 && age <= staleIntervals*interval
+}
+
+// others is the faded guess of foreign requests in flight and of those of them that decode; 0 when unknown, which
+// leaves our own counts alone.
+func (s *scraped) others(now time.Time) (inFlight, decoding float64) {
+	if !s.fresh(now) || !(s.foreign > 0) {
+		return 0, 0
+	}
+	n := s.foreign * math.Exp(-now.Sub(s.at).Seconds()/foreignTime)
+	return n, n * s.running
+}
+
+// Observe takes in a successful scrape of e.
+func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if restarted(&e.scraped.load, &l) {
+		p.restarted(e)
+	}
+	if l.KVTokens <= 0 {
+		l.KVTokens = e.scraped.load.KVTokens
+	}
+	if l.Started.IsZero() {
+		l.Started = e.scraped.load.Started
+	}
+	if !(l.Queries > 0) {
+		l.Queries = e.scraped.load.Queries
+	}
+	e.scraped = scraped{load: l, at: now, foreign: math.NaN()}
+	if total := l.Running + l.Waiting; total >= 0 {
+		e.scraped.foreign = max(0, total-float64(e.count.inFlight))
+		if total > 0 {
+			e.scraped.running = l.Running / total
+		}
+	}
+	p.setBudget(e)
+}
+
+// restarted tells whether two scrapes are of different processes: by their start, or by a counter that went back.
+func restarted(old, now *Load) bool {
+	if !old.Started.IsZero() && !now.Started.IsZero() {
+		return now.Started.Sub(old.Started).Abs() > sameStart
+	}
+	return now.Queries > 0 && now.Queries < old.Queries
+}
+
+// restarted drops what was believed of the engine process that e was.
+func (p *Pool) restarted(e *Endpoint) {
+	p.index.Drop(e.index)
+	e.speed.forget()
+	e.trust = 1
+	e.epoch++
+	e.scraped = scraped{load: Load{KVTokens: e.scraped.load.KVTokens, Models: e.scraped.load.Models}}
+	p.learner.dirty = true
+}
+
+// setBudget lets the index hold for e what its engine can hold.
+func (p *Pool) setBudget(e *Endpoint) {
+	tokens := e.scraped.load.KVTokens
+	if tokens <= 0 {
+		tokens = p.cfg.DefaultKVTokens
+	}
+	if budget := max(1, tokens/p.cfg.BlockTokens); budget != p.index.Budget(e.index) {
+		p.index.SetBudget(e.index, budget)
+	}
+}
+
+// Unobserved notes a scrape of e that failed. It is no evidence against an endpoint; what was known grows stale, and
+// a dial is due that tells whether the port still answers.
+func (p *Pool) Unobserved(e *Endpoint, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.health.wantDial(now)
 }

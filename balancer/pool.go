@@ -44,7 +44,7 @@ type EndpointConfig struct {
 	Weight float64
 }
 
-const maxEndpoints = 1 << 15
+const maxEndpoints = affinity.MaxEndpoints
 
 // Pool is a set of endpoints that serve the same model. All methods may be called from any goroutine.
 type Pool struct {
@@ -52,10 +52,23 @@ type Pool struct {
 	endpoints []*Endpoint
 	byURL     map[string]*Endpoint
 
-	mu    sync.Mutex // guards all below and the state of the endpoints; held for microseconds, never over I/O
-	rand  *rand.Rand
-	index *affinity.Index
-	last  int
+	samples bool
+
+	mu       sync.Mutex // guards all below and the state of the endpoints; held for microseconds, never over I/O
+	rand     *rand.Rand
+	index    *affinity.Index
+	learner  *learner
+	sessions []sessionPlace
+	last     int       // index of the endpoint chosen last
+	began    time.Time // the first time seen
+	traffic  time.Time // of the last choice
+	serial   uint64    // of requests without blocks that failed
+
+	// What follows is the working space of one choice.
+	usable []int32
+	census census
+	match  affinity.Match
+	view   View
 }
 
 // NewPool makes a pool with all endpoints in service and nothing learned.
@@ -67,8 +80,11 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		cfg:   cfg,
 		byURL: make(map[string]*Endpoint, len(cfg.Endpoints)),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), //nolint:gosec // a choice, not a secret
-		index: affinity.New(len(cfg.Endpoints)),
-		last:  -1,
+		index: affinity.New(len(cfg.Endpoints)), learner: newLearner(),
+		last: -1,
+	}
+	if s, ok := cfg.Policy.(Sampler); ok {
+		p.samples = s.Samples()
 	}
 	for i, ec := range cfg.Endpoints {
 		if p.byURL[ec.URL] != nil {
@@ -77,6 +93,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		e := newEndpoint(i, ec)
 		p.endpoints = append(p.endpoints, e)
 		p.byURL[ec.URL] = e
+		p.setBudget(e)
 	}
 	return p, nil
 }
@@ -113,42 +130,18 @@ func (p *Pool) PolicyName() string { return p.cfg.Policy.Name() }
 // Endpoints are the pool's endpoints in configured order. The slice must not be changed.
 func (p *Pool) Endpoints() []*Endpoint { return p.endpoints }
 
-// Adopt takes over what old has learned about endpoints with the same URL: speeds, index, health and admin state.
-// Leases of old stay with old; its load is not taken over. Call it before p serves.
-func (p *Pool) Adopt(old *Pool) {}
-
-// Choose picks an endpoint for r by the pool's policy, charges r to it and returns the lease, which must be ended.
-// The error is [ErrNoEndpoint], [*Unavailable] or [*Saturated].
-func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
-	return nil, ErrNoEndpoint
+// SetAdmin sets what the operator wants of the endpoint with that URL.
+func (p *Pool) SetAdmin(url string, s AdminState) error {
+	e := p.byURL[url]
+	if e == nil {
+		return fmt.Errorf("pool %q has no endpoint %s", p.cfg.Name, url)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.admin = s
+	return nil
 }
 
-// Observe takes in a successful scrape of e.
-func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {}
-
-// Unobserved notes a scrape of e that failed. A scrape that was refused is no evidence against an endpoint that
-// answers requests; what was known only grows stale.
-func (p *Pool) Unobserved(e *Endpoint, now time.Time) {}
-
-// Due returns the probes to be made now. Each must be answered by [Pool.Probed].
-func (p *Pool) Due(now time.Time) []Probe { return nil }
-
-// Wake is when to call [Pool.Due] again, unless something happens before; at most one second after now.
-func (p *Pool) Wake(now time.Time) time.Time { return now.Add(time.Second) }
-
-// Probed tells how a probe of [Pool.Due] ended; err is nil when it succeeded. dead is true when the endpoint's port
-// has refused for so long that its open streams must be ended.
-func (p *Pool) Probed(pr Probe, err error, now time.Time) (dead bool) { return false }
-
-// ProbeLease begins the generation of a ProbeGenerate probe: a lease that is not chosen but pinned to the endpoint,
-// by which the learner sees it. It must be ended like any other.
-func (p *Pool) ProbeLease(pr Probe, r *Request, now time.Time) *Lease { return nil }
-
-// SetAdmin sets what the operator wants of the endpoint with that URL.
-func (p *Pool) SetAdmin(url string, s AdminState) error { return nil }
-
-// Status describes every endpoint at the moment.
-func (p *Pool) Status(now time.Time) []EndpointStatus { return nil }
-
-// TTFTEstimate is the predicted time from dispatch to the first token of l, as it stood at its choice.
-func (p *Pool) TTFTEstimate(l *Lease) time.Duration { return 0 }
+// TTFTEstimate is the predicted time from dispatch to the first token of l, as it stood at its choice: the prefill
+// sent there before it and not yet answered, its own, and the floor.
+func (p *Pool) TTFTEstimate(l *Lease) time.Duration { return l.estimate }

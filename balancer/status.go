@@ -1,6 +1,9 @@
 package balancer
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // State is the health of an endpoint.
 type State uint8
@@ -75,3 +78,67 @@ type EndpointStatus struct {
 
 // NumCauses is the number of causes, for arrays indexed by [Cause].
 const NumCauses = int(causes)
+
+// Status describes every endpoint at the moment.
+func (p *Pool) Status(now time.Time) []EndpointStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
+	all := make([]EndpointStatus, len(p.endpoints))
+	for i, e := range p.endpoints {
+		all[i] = p.statusOf(e, now)
+	}
+	return all
+}
+
+func (p *Pool) statusOf(e *Endpoint, now time.Time) EndpointStatus {
+	h, s := &e.health, &e.speed
+	foreign, _ := e.scraped.others(now)
+	st := EndpointStatus{
+		URL: e.cfg.URL, State: h.state(now), Admin: e.admin,
+		InFlight: e.count.inFlight, Decoding: e.count.decoding, Pending: e.count.pending, Context: e.count.context,
+		Foreign: foreign, Sent: e.sent,
+		Step: s.step, PerContext: s.perCtx, Rate: 1 / s.perTok, Floor: s.floor, Measured: s.measured(),
+		Trust:       e.trust,
+		IndexBlocks: p.index.Held(e.index), IndexBudget: p.index.Budget(e.index),
+		Load: e.scraped.load, HasLoad: e.scraped.fresh(now),
+		Failures: h.byCause, Ejections: h.ejections, Failing: h.failingNow(now),
+	}
+	if !e.scraped.at.IsZero() {
+		st.LoadAge = now.Sub(e.scraped.at)
+	}
+	if math.IsInf(st.Rate, 0) {
+		st.Rate = math.NaN()
+	}
+	switch st.State {
+	case Paused:
+		st.Reason, st.Until = "refused for want of capacity", h.pausedUntil
+	case Ejected:
+		st.Reason, st.Until = h.reason, h.until
+	case Down:
+		st.Reason = "refuses connections"
+	case Warming:
+		st.Reason = "came back a moment ago"
+	case Serving:
+	}
+	return st
+}
+
+// PoolStatus is what a pool has learned as a whole and what its index takes.
+type PoolStatus struct {
+	// Answer is o, the expected length of an answer in tokens.
+	Answer float64
+	// Growth is how much a token of context lengthens a step, relative to a step without context.
+	Growth float64
+	// IndexBlocks and IndexHoldings count the prefix index, IndexBytes is the memory it takes.
+	IndexBlocks, IndexHoldings, IndexBytes int
+}
+
+// Learned describes the pool as a whole.
+func (p *Pool) Learned() PoolStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := PoolStatus{Answer: p.learner.answer, Growth: p.learner.growth}
+	s.IndexBlocks, s.IndexHoldings, s.IndexBytes = p.index.Size()
+	return s
+}

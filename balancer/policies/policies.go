@@ -1,5 +1,8 @@
 // Package policies holds the rules by which a pool chooses an endpoint, one file each. README.md tells formulas,
 // parameters, when to use which, and what each gets wrong.
+//
+// A policy is a value without state: its choice depends on the view alone, and equal costs are decided by the view's
+// seeded source, so that ties never gather on one endpoint.
 package policies
 
 import (
@@ -9,6 +12,22 @@ import (
 
 	"github.com/warmlane/warmlane/balancer"
 )
+
+type builder func(p *params) balancer.Policy
+
+func builders() map[string]builder {
+	return map[string]builder{
+		"round_robin":     newRoundRobin,
+		"random":          newRandom,
+		"least_request":   newLeastRequest,
+		"power_of_two":    newPowerOfTwo,
+		"least_tokens":    newLeastTokens,
+		"prefix":          newPrefix,
+		"lmetric":         newLMetric,
+		"lmetric_learned": newLMetricLearned,
+		"warm":            newWarm,
+	}
+}
 
 // Names are the names that [New] knows, sorted.
 func Names() []string {
@@ -20,16 +39,17 @@ func Names() []string {
 	return names
 }
 
-// New makes the policy of that name. params are its parameters as configuration gives them; unknown names, unknown
+// New makes the policy of that name. given are its parameters as configuration has them; unknown names, unknown
 // parameters and values out of bounds are errors that tell what would be right.
-func New(name string, params map[string]any) (balancer.Policy, error) {
+func New(name string, given map[string]any) (balancer.Policy, error) {
 	build, ok := builders()[name]
 	if !ok {
 		return nil, fmt.Errorf("unknown policy %q, want one of %s", name, strings.Join(Names(), ", "))
 	}
-	return build(params)
-}
-
-func builders() map[string]func(map[string]any) (balancer.Policy, error) {
-	return map[string]func(map[string]any) (balancer.Policy, error){}
+	p := &params{given: given}
+	policy := build(p)
+	if err := p.err(); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", name, err)
+	}
+	return policy, nil
 }

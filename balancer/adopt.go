@@ -1,0 +1,32 @@
+package balancer
+
+import "slices"
+
+// Adopt takes over what old has learned about endpoints with the same URL: speeds, index, health, last scrape and
+// admin state. Leases of old stay with old; its load is not taken over. Endpoints that old did not know start slowly.
+// Call it before p serves.
+func (p *Pool) Adopt(old *Pool) {
+	if old == nil || old == p {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	*p.learner = *old.learner
+	p.learner.sort, p.learner.raw, p.learner.dirty = nil, nil, true
+	p.began, p.traffic = old.began, old.traffic
+	for _, e := range p.endpoints {
+		was := old.byURL[e.cfg.URL]
+		if was == nil {
+			e.health.warmSince = old.traffic
+			continue
+		}
+		e.admin, e.speed, e.trust, e.scraped, e.epoch = was.admin, was.speed, was.trust, was.scraped, was.epoch
+		e.health, e.sent = was.health, was.sent
+		e.health.fails = slices.Clone(was.health.fails)
+		e.health.probing = false
+		p.setBudget(e)
+		p.index.Adopt(e.index, old.index, was.index)
+	}
+}

@@ -1,0 +1,172 @@
+package affinity
+
+import "math/bits"
+
+// node is one holding: a block in one endpoint's order of last use. Node 0 is the head of the ring.
+type node struct {
+	block, newer, older uint32
+}
+
+// lane is what one endpoint holds: a ring from newest to oldest and a table to find a block's node.
+type lane struct {
+	nodes  []node
+	refs   []uint16 // requests in flight over each node
+	slots  []uint32
+	free   uint32 // linked by older
+	n      int
+	budget int
+	busy   int // nodes with refs > 0
+}
+
+func newLane(budget int) *lane {
+	return &lane{nodes: make([]node, 1), refs: make([]uint16, 1), budget: budget}
+}
+
+func (l *lane) home(block uint32) uint32 {
+	return (block * 0x9e3779b1) >> 7 & uint32(len(l.slots)-1) //nolint:gosec // masked
+}
+
+// find returns the node of a block, 0 if there is none. guess is a node that it may well be.
+func (l *lane) find(block, guess uint32) uint32 {
+	if l.nodes[guess].block == block {
+		return guess
+	}
+	if len(l.slots) == 0 {
+		return 0
+	}
+	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	for i := l.home(block); ; i = (i + 1) & mask {
+		n := l.slots[i]
+		if n == 0 || l.nodes[n].block == block {
+			return n
+		}
+	}
+}
+
+// add makes a node for a block that is not there, as the newest.
+func (l *lane) add(block uint32) uint32 {
+	id := l.free
+	if id != 0 {
+		l.free = l.nodes[id].older
+	} else {
+		if len(l.nodes) == cap(l.nodes) {
+			l.growNodes()
+		}
+		id = uint32(len(l.nodes)) //nolint:gosec // bounded by the budget
+		l.nodes = append(l.nodes, node{})
+		l.refs = append(l.refs, 0)
+	}
+	l.nodes[id].block = block
+	l.refs[id] = 0
+	l.link(id)
+	if (l.n+1)*8 > len(l.slots)*7 {
+		l.growSlots()
+	}
+	l.place(id)
+	l.n++
+	return id
+}
+
+func (l *lane) growNodes() {
+	size := max(64, len(l.nodes)*5/4)
+	if top := l.budget + 2; size > top && len(l.nodes) < top {
+		size = top
+	}
+	l.nodes = append(make([]node, 0, size), l.nodes...)
+	l.refs = append(make([]uint16, 0, size), l.refs...)
+}
+
+func (l *lane) growSlots() {
+	old := l.slots
+	l.slots = make([]uint32, max(16, 1<<bits.Len(uint(len(old)))))
+	for _, id := range old {
+		if id != 0 {
+			l.place(id)
+		}
+	}
+}
+
+func (l *lane) place(id uint32) {
+	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	i := l.home(l.nodes[id].block)
+	for l.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	l.slots[i] = id
+}
+
+func (l *lane) link(id uint32) {
+	newest := l.nodes[0].older
+	l.nodes[id].newer, l.nodes[id].older = 0, newest
+	l.nodes[newest].newer = id
+	l.nodes[0].older = id
+}
+
+func (l *lane) unlink(id uint32) {
+	n := l.nodes[id]
+	l.nodes[n.newer].older = n.older
+	l.nodes[n.older].newer = n.newer
+}
+
+// touch makes a node the newest.
+func (l *lane) touch(id uint32) {
+	if l.nodes[0].older != id {
+		l.unlink(id)
+		l.link(id)
+	}
+}
+
+func (l *lane) oldest() uint32 { return l.nodes[0].newer }
+
+// remove frees a node.
+func (l *lane) remove(id uint32) {
+	l.unlink(id)
+	if l.refs[id] > 0 {
+		l.busy--
+	}
+	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	i := l.home(l.nodes[id].block)
+	for l.slots[i] != id {
+		i = (i + 1) & mask
+	}
+	for j := i; ; {
+		j = (j + 1) & mask
+		other := l.slots[j]
+		if other == 0 {
+			break
+		}
+		if home := l.home(l.nodes[other].block); (j-home)&mask >= (j-i)&mask {
+			l.slots[i] = other
+			i = j
+		}
+	}
+	l.slots[i] = 0
+	l.nodes[id] = node{older: l.free}
+	l.refs[id] = 0
+	l.free = id
+	l.n--
+}
+
+// hold counts one more request in flight over a node.
+func (l *lane) hold(id uint32) {
+	switch l.refs[id] {
+	case 0:
+		l.busy++
+	case 1<<16 - 1:
+		return
+	}
+	l.refs[id]++
+}
+
+// release counts one less.
+func (l *lane) release(id uint32) {
+	if l.refs[id] == 0 {
+		return
+	}
+	l.refs[id]--
+	if l.refs[id] == 0 {
+		l.busy--
+	}
+}
+
+func (l *lane) bytes() int { return cap(l.nodes)*12 + cap(l.refs)*2 + cap(l.slots)*4 }

@@ -1,0 +1,251 @@
+package balancer
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	sampleAbove = 32 // endpoints, from which a policy that samples sees only some
+	sampleHold  = 26 // holders of the prompt in a sample, the deepest
+	sampleLeast = 4  // least loaded
+	sampleRand  = 2
+	sessionRoom = 1 << 13
+	shortWait   = 100 * time.Millisecond
+	restWait    = time.Second
+)
+
+// Choose picks an endpoint for r by the pool's policy, charges r to it and returns the lease, which must be ended.
+// The error is [ErrNoEndpoint], [*Unavailable] or [*Saturated].
+func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
+	if err := p.filter(r, now); err != nil {
+		return nil, err
+	}
+	p.index.Walk(r.blocks(), now, &p.match)
+	p.sample(now)
+	v := p.look(r, now)
+	best, second := p.cfg.Policy.Pick(v)
+	if best < 0 || best >= len(v.Candidates) {
+		panic("BUG: policy " + p.cfg.Policy.Name() + " chose an endpoint that it was not shown")
+	}
+	c := &v.Candidates[best]
+	l := p.begin(p.endpoints[c.Index], r, now)
+	l.decision = p.record(v, c, second, l)
+	r.noteTry(c.Index)
+	p.last, p.traffic = c.Index, now
+	p.learner.sawPrompt(l.prompt)
+	if p.began.IsZero() {
+		p.began = now
+	}
+	p.noteSession(r.Session, c.Index)
+	return l, nil
+}
+
+func (p *Pool) record(v *View, c *Candidate, second int, l *Lease) Decision {
+	d := Decision{
+		Policy: p.cfg.Policy.Name(), Matched: l.prompt - l.uncached, Uncached: l.uncached,
+		Cost: c.Cost, Candidates: len(v.Candidates),
+	}
+	if second >= 0 && second < len(v.Candidates) {
+		d.RunnerUp = p.endpoints[v.Candidates[second].Index].cfg.URL
+		d.RunnerUpCost = v.Candidates[second].Cost
+	}
+	best := 0.0
+	for i := range v.Candidates {
+		best = max(best, v.Candidates[i].Matched)
+	}
+	d.BestMatched = int(best)
+	return d
+}
+
+// census counts the endpoints that are not candidates, by why.
+type census struct {
+	crowded, ejected, down []int32 // candidates if there is nothing better, in this order
+	full, paused           int
+	unwell                 int // known to be ill, tried or not
+	idleAdmin              int // that the operator keeps out
+	back                   time.Time
+}
+
+func (c *census) reset() {
+	*c = census{crowded: c.crowded[:0], ejected: c.ejected[:0], down: c.down[:0]}
+}
+
+func (c *census) expect(at time.Time) {
+	if !at.IsZero() && (c.back.IsZero() || at.Before(c.back)) {
+		c.back = at
+	}
+}
+
+// filter writes into p.usable the endpoints that may take r, best class only, or tells why there is none.
+func (p *Pool) filter(r *Request, now time.Time) error {
+	p.usable = p.usable[:0]
+	p.census.reset()
+	panicking := p.halfEjected()
+	for _, e := range p.endpoints {
+		if len(e.whole) > 0 {
+			e.presumeDone(now)
+		}
+		p.sort(e, r, panicking, now)
+	}
+	c := &p.census
+	switch {
+	case len(p.usable) > 0:
+	case len(c.crowded) > 0:
+		p.usable = append(p.usable, c.crowded...)
+	case c.full > 0:
+		return &Saturated{RetryAfter: restWait}
+	case c.paused > 0:
+		return &Unavailable{RetryAfter: max(shortWait, c.back.Sub(now)), Paused: true}
+	case len(c.ejected) > 0:
+		p.usable = append(p.usable, c.ejected...)
+	case len(c.down) > 0:
+		p.usable = append(p.usable, c.down...)
+	case c.unwell > 0 || c.idleAdmin > 0 && r.Tries() == 0:
+		return &Unavailable{RetryAfter: restWait}
+	default:
+		return ErrNoEndpoint
+	}
+	return nil
+}
+
+// sort puts e into its class.
+func (p *Pool) sort(e *Endpoint, r *Request, panicking bool, now time.Time) {
+	c, h := &p.census, &e.health
+	i := int32(e.index) //nolint:gosec // bounded by maxEndpoints
+	if e.admin != Enabled {
+		c.idleAdmin++
+		return
+	}
+	if !e.serves(r.Model) {
+		return
+	}
+	state := h.state(now)
+	if state == Down || state == Ejected {
+		c.unwell++
+	}
+	switch {
+	case len(r.tried) > 0 && r.hasTried(e.index):
+	case state == Down || state == Ejected && h.gone:
+		c.down = append(c.down, i)
+	case state == Ejected && !panicking:
+		c.ejected = append(c.ejected, i)
+	case state == Paused:
+		c.paused++
+		c.expect(h.pausedUntil)
+	case e.full():
+		c.full++
+	case h.crowded(e.waiting(), now):
+		c.crowded = append(c.crowded, i)
+	default:
+		p.usable = append(p.usable, i)
+	}
+}
+
+// halfEjected tells that more than half of the pool is ejected for errors, so that the errors say more about the
+// pool or its requests than about single endpoints: then all are tried.
+func (p *Pool) halfEjected() bool {
+	enabled, out := 0, 0
+	for _, e := range p.endpoints {
+		if e.admin != Enabled {
+			continue
+		}
+		enabled++
+		if h := &e.health; h.out && h.onFails && !h.gone && h.refusals == 0 {
+			out++
+		}
+	}
+	return 2*out > enabled
+}
+
+// sample cuts p.usable of a large pool down to the deepest holders of the prompt, the least loaded and a few random
+// ones, for policies that can live with that.
+func (p *Pool) sample(now time.Time) {
+	if len(p.usable) <= sampleAbove || !p.samples {
+		return
+	}
+	u := p.usable
+	taken := 0
+	take := func(at int) {
+		u[taken], u[at] = u[at], u[taken]
+		taken++
+	}
+	for ; taken < sampleLeast; taken++ {
+		p.bestFirst(u[taken:], false)
+	}
+	if len(p.match.Holders) > 0 {
+		for taken < sampleLeast+sampleHold && p.bestFirst(u[taken:], true) {
+			taken++
+		}
+	}
+	for range sampleRand {
+		take(taken + p.rand.IntN(len(u)-taken))
+	}
+	p.usable = u[:taken]
+	slices.Sort(p.usable)
+}
+
+// bestFirst moves the endpoint of the lowest rough cost to the front, among the holders of the prompt only if asked.
+func (p *Pool) bestFirst(u []int32, holders bool) bool {
+	best, least := -1, 0.0
+	for i, at := range u {
+		depth := p.match.Depth[at]
+		if holders && depth == 0 {
+			continue
+		}
+		e := p.endpoints[at]
+		cost := e.rough()
+		if holders {
+			cost -= float64(depth) * float64(p.cfg.BlockTokens) * e.speed.perTok * float64(1+e.count.decoding)
+		}
+		if best < 0 || cost < least {
+			best, least = i, cost
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	u[0], u[best] = u[best], u[0]
+	return true
+}
+
+func (p *Pool) noteSession(session string, endpoint int) {
+	if session == "" {
+		return
+	}
+	if p.sessions == nil {
+		p.sessions = make([]sessionPlace, sessionRoom)
+	}
+	hash := hashSession(session)
+	p.sessions[hash%sessionRoom] = sessionPlace{tag: uint32(hash >> 32), endpoint: int32(endpoint) + 1} //nolint:gosec // bounded
+}
+
+// sessionAt is the endpoint that a conversation was last sent to, -1 when that is not known any more.
+func (p *Pool) sessionAt(session string) int {
+	if session == "" || p.sessions == nil {
+		return -1
+	}
+	hash := hashSession(session)
+	if s := p.sessions[hash%sessionRoom]; s.endpoint > 0 && s.tag == uint32(hash>>32) {
+		return int(s.endpoint) - 1
+	}
+	return -1
+}
+
+// sessionPlace is one remembered conversation; a later one of the same place takes it over.
+type sessionPlace struct {
+	tag      uint32
+	endpoint int32
+}
+
+// hashSession is FNV-1a, spread by a multiplication.
+func hashSession(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h ^ h>>29
+}

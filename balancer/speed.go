@@ -1,0 +1,311 @@
+package balancer
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// The learner: from dispatch times, first tokens and the gaps between tokens it finds for every endpoint how long an
+// engine step takes (W), what a token of context adds to it (b), how fast it prefills (r) and what a first token
+// costs with nothing to prefill (al). Nothing is configured. Start values are dimensionless or scale with what is
+// measured, so that they may be wrong by far.
+const (
+	startAnswer  = 200.0 // tokens, of the expected answer
+	answerWeight = 0.02  // of one more answer
+
+	startStep     = 0.020 // s, W before anything is measured
+	startGrowth   = 8e-6  // growth of a step per context token, relative to the step
+	growthWeight  = 2e8   // of the start value, in squared tokens
+	startPrefill  = 150.0 // tokens prefilled in the time of one step
+	prefillWeight = 2.5e6 // of the start value, in squared tokens
+	floorWeight   = 2.0   // of the start value of al, one step, in samples
+
+	stepSamples  = 8 // that make an endpoint measured
+	firstSamples = 4 // first tokens that make its prefill measured
+	clipAfter    = 8
+	clipBy       = 3.0
+	boundBy      = 10.0
+	stepBand     = 0.1 // |ln| below which a step counts as the pool's
+	prefillBand  = 0.3
+
+	sampleDecay = 0.98
+	sampleHalf  = 10.0 // s
+	silenceHalf = 30.0 // s, of learned differences where idle endpoints are not probed
+	sameStep    = 2 * time.Millisecond
+	longestGap  = 60.0                   // s; a longer one is a stall, not a step
+	fitEvery    = 100 * time.Microsecond // for each endpoint of the pool
+)
+
+// sums are the decayed sums of a straight line's samples.
+type sums struct {
+	w, x, y, xx, xy float64
+	n               int // samples ever
+	at              time.Time
+}
+
+func (s *sums) add(x, y float64, now time.Time) {
+	f := sampleDecay * s.aged(now)
+	s.w, s.x, s.y, s.xx, s.xy = f*s.w+1, f*s.x+x, f*s.y+y, f*s.xx+x*x, f*s.xy+x*y
+	s.n++
+	s.at = now
+}
+
+// aged is the decay since the last sample; a clock that jumps back does not decay.
+func (s *sums) aged(now time.Time) float64 {
+	if s.at.IsZero() || !now.After(s.at) {
+		return 1
+	}
+	return math.Exp2(-now.Sub(s.at).Seconds() / sampleHalf)
+}
+
+func (s *sums) means() (x, y float64) { return s.x / s.w, s.y / s.w }
+
+// centred are the sums about the means, aged.
+func (s *sums) centred(now time.Time) (xx, xy float64) {
+	f := s.aged(now)
+	return f * max(0, s.xx-s.x*s.x/s.w), f * (s.xy - s.x*s.y/s.w)
+}
+
+// speed is what one endpoint's samples say.
+type speed struct {
+	steps, firsts sums
+	lastStep      time.Time // of the last step sample
+	lastFirst     time.Time // of the last first token
+	lastWait      time.Time // last moment at which a request waited for its first token
+
+	fW, g                       float64 // factors over the pool
+	step, perCtx, perTok, floor float64 // W, b, 1/r, al: what the policy is told
+}
+
+func (s *speed) measured() bool { return s.steps.n >= stepSamples }
+
+func (s *speed) forget() { *s = speed{fW: 1, g: 1, lastWait: s.lastWait} }
+
+// learner is what the samples of all endpoints together say.
+type learner struct {
+	growth  float64 // bw
+	step    float64 // Wp
+	prefill float64 // s
+	floor   float64 // al, at factor 1
+	median  float64 // m, of the raw prefill factors
+	answer  float64 // o
+	prompt  float64 // usual length of a prompt
+
+	dirty  bool
+	fitted time.Time
+	sort   []float64
+	raw    []float64
+}
+
+func newLearner() *learner {
+	return &learner{
+		growth: startGrowth, step: startStep, prefill: startStep / startPrefill, floor: startStep,
+		median: 1, answer: startAnswer, dirty: true,
+	}
+}
+
+// sawAnswer takes in the length of a complete answer.
+func (l *learner) sawAnswer(tokens int) {
+	if tokens > 0 {
+		l.answer += answerWeight * (float64(tokens) - l.answer)
+	}
+}
+
+// sawPrompt takes in the length of a prompt.
+func (l *learner) sawPrompt(tokens int) {
+	if l.prompt == 0 {
+		l.prompt = float64(tokens)
+	}
+	l.prompt += answerWeight * (float64(tokens) - l.prompt)
+}
+
+// sawStep takes in the gap between two events of a stream on e, the later one with n tokens. The caller has made
+// sure that no request there waited for its first token meanwhile.
+func (l *learner) sawStep(s *speed, context, gap float64, n int, now time.Time) {
+	if n < 1 || !(gap > 0) || gap > longestGap {
+		return
+	}
+	y := gap / float64(n)
+	if since := now.Sub(s.lastStep).Seconds(); !s.lastStep.IsZero() && since >= 0 && since <= gap/2 {
+		return // the same engine step, seen by another stream
+	}
+	s.lastStep = now
+	if s.steps.n >= clipAfter {
+		xbar, ybar := s.steps.means()
+		y = clip(y, ybar/(1+l.growth*xbar)*(1+l.growth*context))
+	}
+	s.steps.add(context, y, now)
+	l.dirty = true
+}
+
+// sawFirst takes in a first token on e of a request that had to prefill uncached tokens.
+func (l *learner) sawFirst(s *speed, uncached float64, dispatched, now time.Time) {
+	previous := s.lastFirst
+	if !now.Before(previous) {
+		s.lastFirst = now
+	}
+	if !previous.IsZero() && now.Sub(previous) < sameStep {
+		return // the same engine step, or a clock that ran back
+	}
+	from := dispatched
+	if previous.After(from) {
+		from = previous
+	}
+	y := now.Sub(from).Seconds()
+	if !(y > 0) || y > 10*longestGap {
+		return
+	}
+	if s.firsts.n >= clipAfter {
+		y = clip(y, (l.floor+l.prefill*uncached)*l.median*s.g)
+	}
+	s.firsts.add(uncached, y, now)
+	l.dirty = true
+}
+
+func clip(y, expected float64) float64 {
+	if !(expected > 0) {
+		return y
+	}
+	return min(max(y, expected/clipBy), expected*clipBy)
+}
+
+// fit works out the coefficients of all endpoints anew, unless that was done a moment ago.
+func (l *learner) fit(all []*Endpoint, fading bool, now time.Time) {
+	since := now.Sub(l.fitted)
+	if !l.fitted.IsZero() && since >= 0 && since < fitEvery*time.Duration(len(all)) {
+		return
+	}
+	if !l.dirty && !fading {
+		return
+	}
+	l.dirty, l.fitted = false, now
+	l.fitSteps(all, now)
+	l.fitPrefill(all, now)
+	l.setFactors(all)
+	for _, e := range all {
+		l.tell(&e.speed, fading, now)
+	}
+}
+
+// fitSteps finds how a step grows with the context, the same on every card, and the pool's usual step.
+func (l *learner) fitSteps(all []*Endpoint, now time.Time) {
+	num, den := growthWeight*startGrowth, growthWeight
+	for _, e := range all {
+		if s := &e.speed; s.measured() {
+			_, ybar := s.steps.means()
+			xx, xy := s.steps.centred(now)
+			num += xy / ybar
+			den += xx
+		}
+	}
+	l.growth = bound(num/den, startGrowth)
+	l.sort = l.sort[:0]
+	for _, e := range all {
+		if s := &e.speed; s.measured() {
+			l.sort = append(l.sort, l.ownStep(s))
+		}
+	}
+	l.step = startStep
+	if len(l.sort) > 0 {
+		l.step = median(l.sort)
+	}
+}
+
+func (l *learner) ownStep(s *speed) float64 {
+	xbar, ybar := s.steps.means()
+	return ybar / (1 + l.growth*xbar)
+}
+
+// fitPrefill finds the pool's seconds a prefilled token and its floor, each endpoint's samples divided by its factor.
+func (l *learner) fitPrefill(all []*Endpoint, now time.Time) {
+	start := l.step / startPrefill
+	num, den := prefillWeight*start, prefillWeight
+	for _, e := range all {
+		if s := &e.speed; s.firsts.n >= firstSamples {
+			xx, xy := s.firsts.centred(now)
+			num += xy / s.g
+			den += xx
+		}
+	}
+	l.prefill = bound(num/den, start)
+	num, den = floorWeight*l.step, floorWeight
+	for _, e := range all {
+		if s := &e.speed; s.firsts.n >= firstSamples {
+			xbar, ybar := s.firsts.means()
+			w := s.firsts.w * s.firsts.aged(now)
+			num += w * (ybar/s.g - l.prefill*xbar)
+			den += w
+		}
+	}
+	l.floor = max(0, num/den)
+}
+
+// setFactors finds how each endpoint differs from the pool. One never measured is believed as fast as the fastest.
+func (l *learner) setFactors(all []*Endpoint) {
+	l.sort, l.raw = l.sort[:0], l.raw[:0]
+	fastest := math.Inf(1)
+	for _, e := range all {
+		s, raw := &e.speed, 0.0
+		if s.firsts.n >= firstSamples {
+			xbar, ybar := s.firsts.means()
+			raw = min(max(ybar/(l.floor+l.prefill*xbar), 1/boundBy), boundBy)
+			l.sort = append(l.sort, raw)
+		}
+		l.raw = append(l.raw, raw)
+		if s.measured() {
+			s.fW = band(min(max(l.ownStep(s)/l.step, 1/boundBy), boundBy), stepBand)
+			fastest = min(fastest, s.fW)
+		}
+	}
+	if math.IsInf(fastest, 1) {
+		fastest = 1
+	}
+	l.median = 1
+	if len(l.sort) > 0 {
+		l.median = median(l.sort)
+	}
+	for i, e := range all {
+		s := &e.speed
+		if !s.measured() {
+			s.fW = fastest
+		}
+		s.g = s.fW
+		if l.raw[i] > 0 {
+			s.g = band(l.raw[i]/l.median, prefillBand)
+		}
+	}
+}
+
+// tell sets what the policy is told of an endpoint.
+func (l *learner) tell(s *speed, fading bool, now time.Time) {
+	fW, g := s.fW, s.g
+	if silent := now.Sub(s.steps.at).Seconds(); fading && s.measured() && silent > 0 {
+		f := math.Exp2(-silent / silenceHalf)
+		fW, g = math.Pow(fW, f), math.Pow(g, f)
+	}
+	s.step = l.step * fW
+	s.perCtx = l.growth * s.step
+	s.perTok = l.prefill * l.median * g
+	s.floor = l.floor * l.median * g
+}
+
+// median sorts v and returns its middle.
+func median(v []float64) float64 {
+	slices.Sort(v)
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// band takes a factor that is nearly 1 for 1.
+func band(factor, width float64) float64 {
+	if math.Abs(math.Log(factor)) < width {
+		return 1
+	}
+	return factor
+}
+
+// bound keeps v within a factor of ten of start.
+func bound(v, start float64) float64 { return min(max(v, start/boundBy), start*boundBy) }
