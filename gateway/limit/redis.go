@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -44,6 +45,9 @@ var errAway = errors.New("redis is away")
 
 // OpenRedis connects. A Redis that is away is no error: limits are then kept by each gateway until it comes back.
 // The error of a URL that cannot be read does not quote it, since it may hold a password.
+//
+// It silences go-redis' own log, which the library keeps for the whole process: a line on stderr for each dial in vain would
+// say again and again what the breaker says once.
 func OpenRedis(cfg RedisConfig) (*Redis, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
@@ -58,6 +62,7 @@ func OpenRedis(cfg RedisConfig) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
+	redis.SetLogger(&logging.VoidLogger{})
 	r := &Redis{client: redis.NewClient(opt), script: redis.NewScript(takeScript), timeout: cfg.Timeout}
 	r.breaker = newBreaker(r.probe, cfg.Probe, cfg.Log.With("redis", opt.Addr), cfg.OnState)
 	r.breaker.begin()
