@@ -53,26 +53,3 @@ func (p *Prompt) TokensIn(blocks int) int {
 	}
 	return min(p.Tokens, int(float64(blocks)*BlockBytes*float64(p.Tokens)/float64(p.Bytes)))
 }
-
-// Builder makes prompts. The zero Builder is ready; it is for one goroutine at a time and is worth reusing.
-type Builder struct {
-	blocks []uint64
-}
-
-// Reset forgets the prompt and its answer. Blocks handed out before may be overwritten from now on.
-func (b *Builder) Reset() { b.blocks = b.blocks[:0] }
-
-// Clone returns a copy that shares nothing with b.
-func (b *Builder) Clone() *Builder { c := *b; return &c }
-
-// Build makes the prompt of s. Its Blocks belong to the Builder and stay valid until Reset.
-func (b *Builder) Build(s *Source, est *Estimator) Prompt { return Prompt{Tokens: 1} }
-
-// AnswerText extends the prompt by decoded answer text.
-func (b *Builder) AnswerText(decoded []byte) {}
-
-// AnswerTool extends the prompt by a tool call: the name comes with the first fragment of its arguments only.
-func (b *Builder) AnswerTool(name, argsFragment []byte) {}
-
-// AnswerBlocks returns the full blocks beyond the prompt's, so far.
-func (b *Builder) AnswerBlocks() []uint64 { return nil }
