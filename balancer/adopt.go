@@ -14,7 +14,8 @@ func (p *Pool) Adopt(old *Pool) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	*p.learner = *old.learner
-	p.learner.sort, p.learner.raw, p.learner.dirty = nil, nil, true
+	p.learner.sort, p.learner.raw = nil, nil
+	p.learner.refit()
 	p.began, p.traffic = old.began, old.traffic
 	for _, e := range p.endpoints {
 		was := old.byURL[e.cfg.URL]

@@ -100,7 +100,7 @@ func (p *Pool) restarted(e *Endpoint) {
 	e.trust = 1
 	e.epoch++
 	e.scraped = scraped{load: Load{KVTokens: e.scraped.load.KVTokens, Models: e.scraped.load.Models}}
-	p.learner.dirty = true
+	p.learner.refit()
 }
 
 // setBudget lets the index hold for e what its engine can hold.

@@ -170,6 +170,9 @@ func clip(y, expected float64) float64 {
 	return min(max(y, expected/clipBy), expected*clipBy)
 }
 
+// refit makes the next fit work out everything, however short ago the last was.
+func (l *learner) refit() { l.dirty, l.fitted = true, time.Time{} }
+
 // fit works out the coefficients of all endpoints anew, unless that was done a moment ago.
 func (l *learner) fit(all []*Endpoint, fading bool, now time.Time) {
 	since := now.Sub(l.fitted)

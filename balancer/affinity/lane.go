@@ -69,8 +69,10 @@ func (l *lane) add(block uint32) uint32 {
 
 func (l *lane) growNodes() {
 	size := max(64, len(l.nodes)*5/4)
-	if top := l.budget + 2; size > top && len(l.nodes) < top {
-		size = top
+	if len(l.nodes) > l.budget { // a chain comes in before what it displaces goes
+		size = len(l.nodes) + 128
+	} else if size > l.budget {
+		size = l.budget + 1
 	}
 	l.nodes = append(make([]node, 0, size), l.nodes...)
 	l.refs = append(make([]uint16, 0, size), l.refs...)
