@@ -40,6 +40,7 @@ type Config struct {
 
 	MaxQueuedReqs  int    // more requests in flight are refused; zero: no limit
 	RejectInStream bool   // a refused stream gets 200 and an error event, as vLLM often answers, and not 503
+	NoTokenDetails bool   // usage without cached_tokens, as vLLM without --enable-prompt-tokens-details
 	APIKey         string // wanted as Bearer token below /v1; zero: none
 
 	KeepAlive  time.Duration // idle connections are closed after it, wall-clock time; zero: 5 s, as uvicorn does

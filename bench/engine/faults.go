@@ -78,3 +78,59 @@ func parseFault(entry string) (Fault, error) {
 	}
 	return f, nil
 }
+
+// Apply makes a fault happen now.
+func (s *Server) Apply(f Fault) error {
+	s.cfg.Log.Info("fault", "engine", s.addr, "kind", f.Kind)
+	switch f.Kind {
+	case FaultDie:
+		s.Kill()
+	case FaultVanish:
+		s.current().vanish()
+	case FaultHang:
+		s.current().hang()
+	case FaultCut:
+		s.current().cut()
+	case FaultSlow:
+		if f.Factor <= 0 {
+			return fmt.Errorf("applying fault slow: factor %v must be positive", f.Factor)
+		}
+		s.SetSlow(f.Factor)
+	case FaultDrain, FaultRefuse, FaultError500:
+		s.mu.Lock()
+		s.mode = f
+		s.mu.Unlock()
+	case FaultReturn:
+		return s.comeBack()
+	default:
+		return fmt.Errorf("applying fault %q: unknown kind", f.Kind)
+	}
+	return nil
+}
+
+// comeBack ends a fault; a replica whose port is closed starts again.
+func (s *Server) comeBack() error {
+	l := s.current()
+	if l.closed() {
+		return s.Restart()
+	}
+	l.resume()
+	s.mu.Lock()
+	s.mode = Fault{}
+	s.mu.Unlock()
+	return nil
+}
+
+// runFaults works off the schedule of the configuration. It is a goroutine of the server and ends with it.
+func (s *Server) runFaults() {
+	var now time.Duration
+	for _, f := range s.cfg.Faults {
+		if !s.sleep(f.At-now, nil) {
+			return
+		}
+		now = f.At
+		if err := s.Apply(f); err != nil {
+			s.cfg.Log.Error("fault failed", "engine", s.addr, "kind", f.Kind, "err", err)
+		}
+	}
+}

@@ -2,55 +2,172 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"net"
+	"sync"
 	"time"
 )
 
 // Server is one simulated replica on its own port. All methods may be called from any goroutine.
-type Server struct{}
+type Server struct {
+	cfg     Config
+	preset  Preset
+	addr    string
+	lag     lagMeter
+	lexicon lexicon
 
-// Lag tells how far a server's events were behind their schedule, over the first and last tokens of all answers.
-type Lag struct {
-	Late      time.Duration // sum of actual minus scheduled emission
-	Scheduled time.Duration // sum of the scheduled durations from arrival to emission
-	Worst     time.Duration // largest single delay
-	Events    int
-}
+	change sync.Mutex // held while the replica starts or dies
 
-// Share returns Late / Scheduled, 0 when nothing was emitted.
-func (l Lag) Share() float64 {
-	if l.Scheduled == 0 {
-		return 0
-	}
-	return float64(l.Late) / float64(l.Scheduled)
+	mu     sync.Mutex // guards the rest
+	life   *life      // the present run of the process, or the last one
+	mode   Fault      // how new requests are treated; zero: served
+	slow   float64
+	closed bool
+
+	stop chan struct{}
+	wg   sync.WaitGroup // the goroutine that works off cfg.Faults, and late starts
 }
 
 // Start opens a replica and returns once its port accepts connections (with a StartDelay: at once).
-func Start(cfg Config) (*Server, error) { return nil, errors.New("not yet") }
+func Start(cfg Config) (*Server, error) {
+	cfg, preset, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("starting a simulated engine: %w", err)
+	}
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("starting a simulated engine: %w", err)
+	}
+	s := &Server{cfg: cfg, preset: preset, addr: ln.Addr().String(), slow: cfg.Slow, stop: make(chan struct{})}
+	if cfg.StartDelay > 0 {
+		ln.Close()
+		ln = nil
+	}
+	s.life = newLife(s)
+	s.open(s.life, ln)
+	if len(cfg.Faults) > 0 {
+		s.wg.Go(s.runFaults)
+	}
+	return s, nil
+}
+
+// open lets l accept connections, after the start delay if there is one.
+func (s *Server) open(l *life, ln net.Listener) {
+	if ln != nil {
+		l.serve(ln)
+		return
+	}
+	s.wg.Go(func() {
+		if !s.sleep(s.cfg.StartDelay, l.dead) {
+			return
+		}
+		ln, err := net.Listen("tcp", s.addr)
+		if err != nil {
+			s.cfg.Log.Error("simulated engine cannot open its port", "listen", s.addr, "err", err)
+			return
+		}
+		l.serve(ln)
+	})
+}
+
+// sleep waits for a simulated duration; it reports false when the server or the life ended before.
+func (s *Server) sleep(d time.Duration, dead <-chan struct{}) bool {
+	timer := time.NewTimer(time.Duration(float64(d) / s.cfg.TimeScale))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.stop:
+	case <-dead:
+	}
+	return false
+}
 
 // URL returns the base URL, without a trailing slash. It stays the same over restarts.
-func (s *Server) URL() string { return "" }
+func (s *Server) URL() string { return "http://" + s.addr }
 
-// Close ends the replica: the port closes, connections are closed, all goroutines end. It may be called twice.
-func (s *Server) Close() error { return nil }
+// Close ends the replica: the port closes, connections are reset, all goroutines end. It may be called twice.
+func (s *Server) Close() error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.mu.Lock()
+	first, l := !s.closed, s.life
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	l.kill()
+	s.wg.Wait()
+	return nil
+}
 
 // Kill imitates kill -9: the port closes and every open connection is reset. Restart brings the replica back.
-func (s *Server) Kill() {}
+func (s *Server) Kill() {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.current().kill()
+}
 
 // Restart starts the replica again on the same port, with an empty cache and counters at zero; a living one is killed
 // first.
-func (s *Server) Restart() error { return nil }
+func (s *Server) Restart() error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.current().kill()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return errors.New("restarting a simulated engine: it is closed")
+	}
+	var ln net.Listener
+	if s.cfg.StartDelay <= 0 {
+		var err error
+		if ln, err = net.Listen("tcp", s.addr); err != nil {
+			return fmt.Errorf("restarting a simulated engine: %w", err)
+		}
+	}
+	l := newLife(s)
+	s.mu.Lock()
+	s.life, s.mode = l, Fault{}
+	s.mu.Unlock()
+	s.open(l, ln)
+	return nil
+}
 
-// Apply makes a fault happen now.
-func (s *Server) Apply(f Fault) error { return nil }
+func (s *Server) current() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life
+}
 
-// SetSlow changes the factor on the duration of the steps.
-func (s *Server) SetSlow(factor float64) {}
+// SetSlow changes the factor on the duration of the steps; it outlives restarts.
+func (s *Server) SetSlow(factor float64) {
+	s.mu.Lock()
+	s.slow = factor
+	l := s.life
+	s.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.core.SetSlow(factor)
+}
 
 // Counters returns the engine's figures since its last start.
-func (s *Server) Counters() Counters { return Counters{} }
+func (s *Server) Counters() Counters {
+	l := s.current()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Counters()
+}
 
 // Stats returns the engine's counters and histograms since its last start.
-func (s *Server) Stats() Stats { return Stats{} }
+func (s *Server) Stats() Stats {
+	l := s.current()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Stats()
+}
 
 // Lag returns how late events were since the first start.
-func (s *Server) Lag() Lag { return Lag{} }
+func (s *Server) Lag() Lag { return s.lag.read() }

@@ -1,0 +1,15 @@
+package engine_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The HTTP server's pool ends its cleaner up to ten seconds after the listener has closed.
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreTopFunction("time.Sleep"),
+	)
+}
