@@ -146,6 +146,7 @@ type Error struct {
 	Code       string        // overrides the table's code; "" = the table's
 	RetryAfter time.Duration // when to come back; 0 = not told
 	Final      bool          // a retry is useless: sent as x-should-retry: false
+	Body       []byte        // an engine's own error body in OpenAI's shape, passed on as it is; nil = made from the above
 	Err        error         // the cause, for the log only
 }
 

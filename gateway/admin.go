@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"math"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/console"
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+var nan = math.NaN()
+
+// registerAdmin puts what the pools tell and take under /admin/v1/.
+func (g *Gateway) registerAdmin(mux *console.Mux) {
+	mux.Handle("GET", "/admin/v1/pools", func(*console.Call) (any, *failure.Error) {
+		s, now := g.state.Load(), time.Now()
+		pools := make([]adminPool, 0, len(s.pools))
+		for _, pc := range s.cfg.Pools {
+			pools = append(pools, describe(s.pools[pc.Name], now))
+		}
+		return map[string]any{"pools": pools}, nil
+	})
+	mux.Handle("GET", "/admin/v1/pools/{name}", func(c *console.Call) (any, *failure.Error) {
+		p := g.state.Load().pools[c.Param("name")]
+		if p == nil {
+			return nil, failure.Newf(failure.PathNotFound, "There is no pool %q.", c.Param("name"))
+		}
+		return describe(p, time.Now()), nil
+	})
+	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
+}
+
+// setEndpoint lets an operator drain, disable or enable an endpoint.
+func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
+	var want struct {
+		Pool  string `json:"pool"`
+		URL   string `json:"url"`
+		State string `json:"state"`
+	}
+	if fail := c.Decode(&want); fail != nil {
+		return nil, fail
+	}
+	p := g.state.Load().pools[want.Pool]
+	if p == nil {
+		return nil, failure.Bad("pool", "There is no pool %q.", want.Pool)
+	}
+	for _, s := range []balancer.AdminState{balancer.Enabled, balancer.Draining, balancer.Disabled} {
+		if s.String() != want.State {
+			continue
+		}
+		if err := p.SetAdmin(want.URL, s); err != nil {
+			return nil, failure.Bad("url", "The pool %q has no endpoint %q.", want.Pool, want.URL)
+		}
+		g.log.Info("endpoint state set by the operator", "pool", want.Pool, "endpoint", want.URL, "state", want.State)
+		return describe(p, time.Now()), nil
+	}
+	return nil, failure.Bad("state", "The state %q is none of enabled, draining, disabled.", want.State)
+}
+
+// adminPool is a pool as the admin API shows it. Times are seconds; what is not known is null.
+type adminPool struct {
+	Name      string          `json:"name"`
+	Policy    string          `json:"policy"`
+	Engine    string          `json:"engine"`
+	Endpoints []adminEndpoint `json:"endpoints"`
+}
+
+type adminEndpoint struct {
+	URL    string `json:"url"`
+	Admin  string `json:"admin"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+
+	InFlight int    `json:"in_flight"`
+	Decoding int    `json:"decoding"`
+	Pending  int    `json:"pending_prefill_tokens"`
+	Context  int    `json:"context_tokens"`
+	Sent     uint64 `json:"requests"`
+
+	Measured   bool     `json:"measured"`
+	Step       *float64 `json:"step_seconds"`
+	PerContext *float64 `json:"step_seconds_per_context_token"`
+	Rate       *float64 `json:"prefill_tokens_per_second"`
+	Floor      *float64 `json:"first_token_floor_seconds"`
+	Trust      *float64 `json:"index_trust"`
+
+	IndexBlocks int `json:"index_blocks"`
+	IndexBudget int `json:"index_budget_blocks"`
+
+	Running *float64 `json:"scraped_running"`
+	Waiting *float64 `json:"scraped_waiting"`
+	KVUse   *float64 `json:"scraped_kv_use"`
+	Age     *float64 `json:"scrape_age_seconds"`
+
+	Failures  map[string]uint64 `json:"endings"`
+	Ejections uint64            `json:"ejections"`
+}
+
+func describe(p *pool, now time.Time) adminPool {
+	d := adminPool{Name: p.Name(), Policy: p.PolicyName(), Engine: p.cfg.Engine}
+	for _, e := range p.Status(now) {
+		d.Endpoints = append(d.Endpoints, describeEndpoint(&e))
+	}
+	return d
+}
+
+func describeEndpoint(e *balancer.EndpointStatus) adminEndpoint {
+	d := adminEndpoint{
+		URL: e.URL, Admin: e.Admin.String(), State: e.State.String(), Reason: e.Reason,
+		InFlight: e.InFlight, Decoding: e.Decoding, Pending: e.Pending, Context: e.Context, Sent: e.Sent,
+		Measured: e.Measured, Step: finite(e.Step), PerContext: finite(e.PerContext), Rate: finite(e.Rate), Floor: finite(e.Floor),
+		Trust: finite(e.Trust), IndexBlocks: e.IndexBlocks, IndexBudget: e.IndexBudget,
+		Failures: map[string]uint64{}, Ejections: e.Ejections,
+	}
+	if e.HasLoad {
+		age := e.LoadAge.Seconds()
+		d.Running, d.Waiting, d.KVUse, d.Age = finite(e.Load.Running), finite(e.Load.Waiting), finite(e.Load.KVUse), &age
+	}
+	for c, n := range e.Failures {
+		if n > 0 {
+			d.Failures[balancer.Cause(c).String()] = n
+		}
+	}
+	return d
+}

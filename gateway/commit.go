@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/tidwall/gjson"
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+// commit sends the answer that dispatch has opened. From here on nothing can be tried again.
+func (x *exchange) commit() {
+	out := &x.ctx.Response
+	head := &x.relay.Attempt.Head
+	out.SetStatusCode(head.StatusCode())
+	for name, value := range head.All() {
+		if !keptBack(name) {
+			out.Header.AddBytesKV(name, value)
+		}
+	}
+	if ct := head.ContentType(); len(ct) > 0 {
+		out.Header.SetContentTypeBytes(ct)
+	}
+	x.stamp()
+	x.rec.Status = head.StatusCode()
+	if x.isWhole {
+		x.commitWhole()
+		return
+	}
+	if x.relay.Stream != nil {
+		out.Header.Set("Cache-Control", "no-cache")
+		out.Header.Set("X-Accel-Buffering", "no")
+	}
+	out.SetBodyStream(x.relay, -1)
+}
+
+// commitWhole sends an answer that was read to its end.
+func (x *exchange) commitWhole() {
+	usage, ok := api.ReadAnswer(x.ep.Family, x.whole, x.sink())
+	if ok {
+		x.usage = usage
+	}
+	if x.ep.Family == api.Responses {
+		if id := gjson.GetBytes(x.whole, "id").Str; id != "" {
+			x.remember(id)
+		}
+	}
+	x.relay.Abandon()
+	x.ctx.Response.SetBodyRaw(x.whole)
+	x.rec.BytesOut = int64(len(x.whole))
+	x.end(nil)
+}
+
+func (x *exchange) sink() api.Sink {
+	if x.pool == nil || x.builder == nil {
+		return nil
+	}
+	return x
+}
+
+// stamp sets the headers that every answer carries.
+func (x *exchange) stamp() {
+	h := &x.ctx.Response.Header
+	h.Set(headerRequestID, x.rec.ID)
+	x.place.WriteTo(h)
+	if x.g.draining.Load() {
+		x.ctx.SetConnectionClose()
+	}
+	if x.explains() {
+		h.Set("X-Warmlane-Decision", x.decision())
+	}
+}
+
+func (x *exchange) explains() bool {
+	return x.state.cfg.Observe.Explain && string(x.ctx.Request.Header.Peek(headerExplain)) == "1"
+}
+
+// decision is the routing decision in one line of JSON.
+func (x *exchange) decision() string {
+	d := struct {
+		Pool         string   `json:"pool"`
+		Endpoint     string   `json:"endpoint"`
+		Policy       string   `json:"policy,omitempty"`
+		Tries        int      `json:"tries"`
+		Prompt       int      `json:"prompt_tokens,omitempty"`
+		Matched      int      `json:"matched_tokens"`
+		Cost         *float64 `json:"cost,omitempty"`
+		RunnerUp     string   `json:"runner_up,omitempty"`
+		RunnerUpCost *float64 `json:"runner_up_cost,omitempty"`
+		Candidates   int      `json:"candidates,omitempty"`
+	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
+	if x.lease != nil {
+		why := x.lease.Decision()
+		d.Matched, d.Candidates, d.RunnerUp = why.Matched, why.Candidates, why.RunnerUp
+		d.Cost = finite(why.Cost)
+		if why.RunnerUp != "" {
+			d.RunnerUpCost = finite(why.RunnerUpCost)
+		}
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return "{}"
+	}
+	return string(text)
+}
+
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+// refuse answers with the failure and ends the request. A client that has left gets nothing, and its connection is dropped.
+func (x *exchange) refuse(fail *failure.Error) {
+	if x.ended {
+		return
+	}
+	if k := x.cancelled(); k != failure.None && fail.Kind != k {
+		fail = failure.New(k, "The request was cancelled.").Because(fail)
+	}
+	x.ctx.Response.Reset()
+	writeFailure(x.ctx, fail)
+	x.stamp()
+	x.rec.Status = fail.HTTPStatus()
+	if fail.Kind == failure.ClientGone {
+		x.ctx.SetConnectionClose()
+	}
+	if fail.Kind == failure.BadFraming || x.g.draining.Load() {
+		x.ctx.SetConnectionClose()
+	}
+	x.rec.BytesOut = int64(len(x.ctx.Response.Body()))
+	x.end(fail)
+}
+
+// writeFailure fills the response with the failure in OpenAI's shape.
+func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
+	out := &ctx.Response
+	out.SetStatusCode(fail.HTTPStatus())
+	out.Header.SetContentType("application/json")
+	if fail.RetryAfter > 0 {
+		out.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.RetryAfter.Seconds()))))
+		out.Header.Set("Retry-After-Ms", strconv.FormatInt(fail.RetryAfter.Milliseconds(), 10))
+	}
+	if fail.Final {
+		out.Header.Set("X-Should-Retry", "false")
+	}
+	body := fail.Body
+	if body == nil {
+		body = api.ErrorBody(fail)
+	}
+	out.SetBody(body)
+}
+

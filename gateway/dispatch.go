@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/route"
+	"github.com/warmlane/warmlane/gateway/upstream"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+const (
+	// limitPatience bounds the wait for a shared limit's answer.
+	limitPatience = 30 * time.Millisecond
+	// maxTries bounds the endpoints that one request visits in one pool.
+	maxTries = 5
+	// longestFirstEvent bounds the first-event time however long the predicted wait.
+	longestFirstEvent = 120 * time.Second
+	// plainFirstEvent is the time for embeddings, rerank and other answers without generation.
+	plainFirstEvent = 25 * time.Second
+	// wholeAnswer is the time for a generation that comes in one piece: OpenAI's SDKs wait 600 s.
+	wholeAnswer = 600 * time.Second
+	// maxWhole is up to which size an answer that is no stream is read before anything is sent, so that a cut one can be retried.
+	maxWhole = 8 << 20
+)
+
+// tryPool tries the endpoints of a pool until one answers.
+func (x *exchange) tryPool(t *route.Target) *failure.Error {
+	p := x.state.pools[t.Pool]
+	x.enterPool(p)
+	body := x.bodyFor(t.Model)
+	var last *failure.Error
+	for again := 1; ; {
+		lease, err := p.Choose(&x.request, time.Now())
+		if err != nil {
+			if last != nil && errors.Is(err, balancer.ErrNoEndpoint) {
+				return last
+			}
+			return unavailable(err, last)
+		}
+		x.take(lease)
+		last = x.tryServer(p.servers[lease.Endpoint().Index()], x.ep.Path, body, p.cfg.Timeouts)
+		if last == nil {
+			return nil
+		}
+		x.settleLease(last, time.Now())
+		p.nudge()
+		switch last.Kind.Entry().Retry {
+		case failure.RetryNever:
+			return last
+		case failure.RetryOnce:
+			if again == 0 {
+				return last
+			}
+			again--
+		}
+		if x.request.Tries() >= maxTries {
+			return last
+		}
+	}
+}
+
+// enterPool makes the prompt's blocks as this pool's engines will see them.
+func (x *exchange) enterPool(p *pool) {
+	x.pool = p
+	x.rec.Pool, x.rec.Policy = p.Name(), p.PolicyName()
+	x.lane = x.g.metrics.Lane(x.view.Model, p.Name())
+	if x.builder == nil {
+		x.builder, _ = x.g.builders.Get().(*tokenize.Builder)
+		if x.builder == nil {
+			x.builder = new(tokenize.Builder)
+		}
+	}
+	x.builder.Reset()
+	x.prompt = x.builder.Build(&x.view.Source, p.tokens)
+	x.rec.PredictedPrompt = x.prompt.Tokens
+	x.request = balancer.Request{
+		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.view.Priority,
+		Model: x.view.Source.Model, Whole: !x.view.Stream,
+	}
+}
+
+// session is the conversation by the caller's own word: a body field, or the user.
+func (x *exchange) session() string {
+	if x.view.Session != "" {
+		return x.view.Session
+	}
+	return x.view.User
+}
+
+// bodyFor is the request's body with the model's name at the target, asking for usage where the client did not.
+func (x *exchange) bodyFor(model string) [][]byte {
+	if model == "" {
+		model = x.view.Model
+	}
+	return x.view.Splice(x.body, model, x.asksUsage())
+}
+
+// asksUsage says whether usage is asked for in the client's stead: its chunk is taken out of the stream again.
+func (x *exchange) asksUsage() bool {
+	return x.view.Stream && !x.view.IncludeUsage && (x.ep.Family == api.Chat || x.ep.Family == api.Completions)
+}
+
+func (x *exchange) take(l *balancer.Lease) {
+	x.lease = l
+	d := l.Decision()
+	x.rec.Endpoint, x.rec.PredictedCached = l.Endpoint().URL(), d.Matched
+}
+
+// unavailable is the failure of a pool that gives no lease.
+func unavailable(err error, last *failure.Error) *failure.Error {
+	var down *balancer.Unavailable
+	var full *balancer.Saturated
+	switch {
+	case errors.As(err, &full):
+		return failure.New(failure.Saturated, "All inference engines are busy. Please try again.").After(full.RetryAfter).Because(err)
+	case errors.As(err, &down) && down.Paused:
+		return failure.New(failure.Saturated, "All inference engines are busy. Please try again.").After(down.RetryAfter).Because(err)
+	case errors.As(err, &down):
+		if last != nil {
+			return last
+		}
+		return failure.New(failure.NoEndpoint, "No inference engine is available at the moment. Please try again.").After(down.RetryAfter).Because(err)
+	default:
+		return failure.New(failure.NoEndpoint, "No inference engine serves this request.").After(time.Second).Because(err)
+	}
+}
+
+// tryProvider sends the request to an outside service, with the next of its keys.
+func (x *exchange) tryProvider(t *route.Target) *failure.Error {
+	p := x.state.providers[t.Provider]
+	x.pool, x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = nil, p.cfg.Name, p.cfg.BaseURL, "", -1
+	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
+	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.Model), p.cfg.Timeouts)
+}
+
+// tryServer makes one attempt and leaves its answer in x.relay or x.whole.
+func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
+	a := upstream.NewAttempt(s)
+	if !x.hold(a) {
+		return failure.New(failure.ClientGone, "The client left.")
+	}
+	x.rec.Tries++
+	h := &x.ctx.Request.Header
+	now := time.Now()
+	fail := a.Send(&upstream.Request{
+		Method: x.ep.Method, Path: path, Query: queryOf(h), Header: x.forward(), Body: body,
+		First: now.Add(x.firstEvent(t)), Between: t.BetweenEvents.Std(),
+	})
+	if fail == nil {
+		fail = x.openAnswer(a)
+	}
+	return fail
+}
+
+// forward are the header lines for every attempt, made once.
+func (x *exchange) forward() []byte {
+	if x.lines == nil {
+		x.lines = forwardHeader(make([]byte, 0, 512), &x.ctx.Request.Header, x.rec.ID)
+	}
+	return x.lines
+}
+
+// firstEvent is how long the first byte of the answer may take: it grows with the wait that the balancer predicts.
+func (x *exchange) firstEvent(t config.Timeouts) time.Duration {
+	d := t.FirstEvent.Std()
+	switch {
+	case x.ep.Family == api.ResponseByID:
+		return d
+	case !generates(x.ep.Family):
+		return min(d, plainFirstEvent)
+	case x.view != nil && !x.view.Stream:
+		return max(d, wholeAnswer)
+	case x.lease != nil:
+		return max(d, min(longestFirstEvent, d+x.pool.TTFTEstimate(x.lease)))
+	}
+	return d
+}
+
+func generates(f api.Family) bool {
+	switch f {
+	case api.Chat, api.Completions, api.Responses, api.Messages, api.Transcriptions, api.Translations, api.Speech:
+		return true
+	}
+	return false
+}
+
+// openAnswer reads what must be known before anything is sent: the first event of a stream, or the whole of another answer.
+func (x *exchange) openAnswer(a *upstream.Attempt) *failure.Error {
+	r := &upstream.Relay{Attempt: a, Follower: x, Family: x.ep.Family}
+	fail := r.Refused()
+	switch {
+	case fail != nil:
+	case bytes.HasPrefix(a.Head.ContentType(), []byte("text/event-stream")):
+		n := 1
+		if x.view != nil {
+			n = x.view.N
+		}
+		r.Stream = api.NewStream(x.ep.Family, n, x.view != nil && x.asksUsage())
+		if x.pool != nil {
+			r.Sink = x
+		}
+		fail = r.Open()
+	case bytes.HasPrefix(a.Head.ContentType(), []byte("audio/")):
+	default:
+		x.whole, x.isWhole, fail = r.Whole(maxWhole)
+	}
+	if fail != nil {
+		r.Abandon()
+		return fail
+	}
+	x.opened(r)
+	return nil
+}
+
+// opened notes that the first event, or the whole answer, is here.
+func (x *exchange) opened(r *upstream.Relay) {
+	x.relay = r
+	now := time.Now()
+	x.last = now
+	x.rec.TTFT = now.Sub(x.rec.Time)
+	if x.lease != nil && !x.isWhole {
+		x.lease.FirstToken(now)
+	}
+}

@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/identity"
+	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/observe"
+	"github.com/warmlane/warmlane/gateway/route"
+	"github.com/warmlane/warmlane/gateway/upstream"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+// exchange is one request on its way and everything that belongs to it. It is used by the goroutine of its connection, but for
+// cancel. end releases it all, once, on every path.
+type exchange struct {
+	g     *Gateway
+	state *state
+	ctx   *fasthttp.RequestCtx
+	rec   observe.Record
+
+	ep       api.Endpoint
+	consumer identity.Consumer
+	body     []byte
+	view     *api.View
+	route    *route.Route
+	place    *limit.Reservation // nil: no limit matched
+
+	builder  *tokenize.Builder // pooled; its blocks belong to the lease until end
+	prompt   tokenize.Prompt
+	request  balancer.Request
+	pool     *pool // of the attempt in hand, nil at a provider
+	lease    *balancer.Lease
+	server   *upstream.Server
+	relay    *upstream.Relay
+	whole    []byte // an answer that is not relayed but was read whole
+	isWhole  bool
+	lines    []byte // header lines for the engines
+	usage    api.Usage
+	lane     *observe.Lane
+	last     time.Time // of the last event
+	armed    time.Time // write deadline in force
+
+	watch *watch
+	ended bool
+
+	mu      sync.Mutex // guards the fields below
+	attempt *upstream.Attempt
+	gone    failure.Kind // why the request was cancelled
+}
+
+// begin takes a request in.
+func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
+	x := &exchange{g: g, state: g.state.Load(), ctx: ctx, usage: api.NoUsage}
+	x.rec = observe.NewRecord(time.Now(), requestID(&ctx.Request.Header))
+	x.rec.Path = string(pathOf(&ctx.Request.Header))
+	g.metrics.Began()
+	g.enter(x)
+	return x
+}
+
+// cancel ends the request for the reason k, in whatever phase it is. It may be called from any goroutine until end.
+func (x *exchange) cancel(k failure.Kind) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone == failure.None {
+		x.gone = k
+	}
+	if x.attempt != nil {
+		x.attempt.Cancel(k)
+	}
+}
+
+// hold makes a the attempt that cancel ends; false when the request was cancelled before.
+func (x *exchange) hold(a *upstream.Attempt) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.attempt = a
+	return x.gone == failure.None
+}
+
+func (x *exchange) cancelled() failure.Kind {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gone
+}
+
+// watchClient begins to look for the client's leaving.
+func (x *exchange) watchClient() {
+	x.watch = startWatch(x.ctx.Conn(), x.state.cfg.Server.HalfClose, func() { x.cancel(failure.ClientGone) })
+}
+
+// Progress is told by the relay that output of n tokens came.
+func (x *exchange) Progress(now time.Time, n int) {
+	if n <= 0 {
+		return
+	}
+	if x.lease != nil {
+		x.lease.Token(now, n)
+	}
+	x.lane.InterToken(now.Sub(x.last))
+	x.last = now
+}
+
+// clientPatience is how long a client may leave its window closed before its stream is cut.
+const clientPatience = 30 * time.Second
+
+// Writing arms the deadline of the next write to the client, at most once in several seconds.
+func (x *exchange) Writing(now time.Time) {
+	if x.armed.Sub(now) < clientPatience/2 {
+		x.armed = now.Add(clientPatience)
+		_ = x.ctx.SetWriteDeadline(x.armed)
+	}
+}
+
+// Closed is told by the relay that the answer has ended.
+func (x *exchange) Closed(fail *failure.Error, sent int64) {
+	x.rec.BytesOut = sent
+	if s := x.relay.Stream; s != nil {
+		x.usage = s.Usage
+		if s.ResponseID != "" && x.ep.Family == api.Responses {
+			x.remember(s.ResponseID)
+		}
+	}
+	x.end(fail)
+}
+
+// Text and Tool take the answer as it passes: it extends the prompt's chain for the next turn.
+func (x *exchange) Text(decoded []byte) { x.builder.AnswerText(decoded) }
+
+// Tool is the part of Text for tool calls.
+func (x *exchange) Tool(name, args []byte) { x.builder.AnswerTool(name, args) }
+
+// end settles everything that the request holds, whatever the end.
+func (x *exchange) end(fail *failure.Error) {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	x.watch.stop()
+	now := time.Now()
+	x.settleLease(fail, now)
+	x.g.bodies.Add(-int64(len(x.body)))
+	x.record(fail, now)
+	x.g.leave(x)
+	if x.builder != nil {
+		x.g.builders.Put(x.builder)
+		x.builder = nil
+	}
+}
+
+// settleLease gives the endpoint back, with what is known of the answer.
+func (x *exchange) settleLease(fail *failure.Error, now time.Time) {
+	if x.lease == nil {
+		return
+	}
+	o := balancer.Outcome{
+		PromptTokens: x.usage.Prompt, CachedTokens: x.usage.Cached, OutputTokens: x.usage.Output,
+		Streamed: x.view != nil && x.view.Stream,
+	}
+	if fail != nil {
+		o.Cause, o.RetryAfter = upstream.CauseOf(fail.Kind), fail.RetryAfter
+	} else {
+		o.Answer = x.builder.AnswerBlocks()
+	}
+	if x.usage.Prompt > 0 && x.prompt.Bytes > 0 {
+		x.pool.tokens.Observe(x.prompt.Bytes, x.usage.Prompt)
+	}
+	x.lease.End(o, now)
+	x.lease = nil
+}
+
+// record writes the access line and the metrics.
+func (x *exchange) record(fail *failure.Error, now time.Time) {
+	r := &x.rec
+	r.Total = now.Sub(r.Time)
+	r.PromptTokens, r.CachedTokens, r.OutputTokens = x.usage.Prompt, x.usage.Cached, x.usage.Output
+	if fail != nil {
+		r.Failure = fail.Kind.String()
+		if fail.Err != nil {
+			r.Cause = fail.Err.Error()
+		}
+		r.Ended = endedBy(fail.Kind)
+	}
+	x.g.metrics.Record(r)
+	x.g.access.Write(r)
+}
+
+func endedBy(k failure.Kind) observe.Ender {
+	switch k {
+	case failure.ClientGone:
+		return observe.EndedByClient
+	case failure.StreamCut, failure.StreamIncomplete, failure.EngineStreamError, failure.EngineError, failure.EngineDead,
+		failure.ConnectionLost, failure.EngineGone, failure.EngineRefused, failure.ConnectFailed, failure.SendFailed, failure.BadAnswer:
+		return observe.EndedByEngine
+	default:
+		return observe.EndedByGateway
+	}
+}
+
+func (x *exchange) clientIP() netip.Addr {
+	return clientIP(x.ctx, x.state.cfg.Server.TrustedProxies)
+}

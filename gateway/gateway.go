@@ -1,0 +1,242 @@
+// Package gateway is the front end: it takes OpenAI-compatible requests in, decides with the balancer where each goes, relays the
+// answer byte for byte, and settles what the request held, whatever its end. handler.go shows the way of a request.
+//
+// It guarantees that nothing is sent to a client before an engine's first event has come (so a failure up to there is repeated
+// elsewhere), that an incomplete answer never looks complete, that a client's leaving ends the engine's work at once, and that
+// no credential of a caller reaches an engine.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/console"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/observe"
+)
+
+// Options are what a Gateway is given besides its configuration.
+type Options struct {
+	// Log takes the access lines and the events of the process. nil: a handler on stderr as the configuration says.
+	Log slog.Handler
+	// Listener and AdminListener are used in place of the configured addresses; nil: listen there.
+	Listener, AdminListener net.Listener
+}
+
+// Gateway is one running front end.
+type Gateway struct {
+	log     *slog.Logger
+	access  *observe.AccessLog
+	metrics *observe.Metrics
+	state   atomic.Pointer[state]
+	origins *origins
+	redis   *limit.Redis
+
+	listener, adminListener net.Listener
+	server, admin           *fasthttp.Server
+
+	bodies   atomic.Int64 // bytes of request bodies in memory
+	draining atomic.Bool  // SIGTERM was seen: /readyz says 503 and every answer closes its connection
+	closing  atomic.Bool  // no new work any more
+	builders sync.Pool
+
+	mu   sync.Mutex // guards open
+	open map[*exchange]struct{}
+}
+
+// New builds a gateway and opens its listeners; requests are served once Run is called.
+func New(cfg *config.Config, opts Options) (*Gateway, error) {
+	if opts.Log == nil {
+		opts.Log = observe.NewHandler(os.Stderr, cfg.Observe.Log.Format, cfg.Observe.Log.Level)
+	}
+	registry := prometheus.NewRegistry()
+	g := &Gateway{
+		log: slog.New(opts.Log), access: observe.NewAccessLog(opts.Log), metrics: observe.NewMetrics(registry),
+		origins: newOrigins(), open: map[*exchange]struct{}{},
+	}
+	if cfg.Redis.Enabled() {
+		var err error
+		g.redis, err = limit.OpenRedis(limit.RedisConfig{URL: cfg.Redis.URL.Reveal(), Log: g.log, OnState: g.metrics.RedisUp})
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+	}
+	s, err := g.build(cfg)
+	if err != nil {
+		return nil, errors.Join(err, g.closeStores())
+	}
+	g.state.Store(s)
+	g.metrics.Endpoints(func() []observe.EndpointGauge { return g.state.Load().gauges(time.Now()) })
+	mux := console.New(console.Config{
+		Token: cfg.Server.AdminToken.Reveal(), Ready: g.ready, Metrics: observe.ServeMetrics(registry),
+	})
+	g.registerAdmin(mux)
+	g.server, g.admin = g.newServer(cfg), newAdminServer(mux)
+	if err := g.listen(cfg, opts); err != nil {
+		return nil, errors.Join(err, g.closeStores())
+	}
+	return g, nil
+}
+
+func (g *Gateway) listen(cfg *config.Config, opts Options) (err error) {
+	g.listener, g.adminListener = opts.Listener, opts.AdminListener
+	if g.listener == nil {
+		if g.listener, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
+			return fmt.Errorf("application listener: %w", err)
+		}
+	}
+	if cfg.Server.TLS.Enabled() {
+		pair, err := tls.LoadX509KeyPair(cfg.Server.TLS.Cert, cfg.Server.TLS.Key)
+		if err != nil {
+			return errors.Join(fmt.Errorf("server.tls: %w", err), g.listener.Close())
+		}
+		g.listener = tls.NewListener(keepAlive{g.listener}, &tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
+		})
+	}
+	if g.adminListener == nil && cfg.Server.Admin != "" {
+		if g.adminListener, err = net.Listen("tcp", cfg.Server.Admin); err != nil {
+			return errors.Join(fmt.Errorf("admin listener: %w", err), g.listener.Close())
+		}
+	}
+	return nil
+}
+
+// keepAlive finds clients that vanished without a word. The server does the same by itself where there is no TLS in between.
+type keepAlive struct{ net.Listener }
+
+func (l keepAlive) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlivePeriod, Interval: keepAlivePeriod, Count: 3})
+	}
+	return c, err
+}
+
+// Addr is where applications connect.
+func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
+
+// AdminAddr is where the admin API listens, nil without an admin listener.
+func (g *Gateway) AdminAddr() net.Addr {
+	if g.adminListener == nil {
+		return nil
+	}
+	return g.adminListener.Addr()
+}
+
+// Run serves until ctx ends, then drains: readiness fails and answers close their connections during lame_duck, then no new work is
+// taken and streams may finish within drain, then what is left ends with an explicit error. It returns when all is closed.
+func (g *Gateway) Run(ctx context.Context) error {
+	s := g.state.Load()
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	for _, p := range s.pools {
+		background.Go(func() { g.runProbes(work, p) })
+		background.Go(func() { p.poller.Run(work) })
+	}
+	served := make(chan error, 2)
+	go func() { served <- g.server.Serve(g.listener) }()
+	if g.adminListener != nil {
+		go func() { served <- g.admin.Serve(g.adminListener) }()
+	}
+	g.announce(s)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	g.drain(s.cfg)
+	stop()
+	background.Wait()
+	for _, p := range s.pools {
+		p.close()
+	}
+	if g.adminListener != nil {
+		err = errors.Join(err, g.admin.Shutdown())
+	}
+	return errors.Join(err, g.closeStores())
+}
+
+func (g *Gateway) announce(s *state) {
+	g.log.Info("serving", "listen", g.listener.Addr().String(), "pools", len(s.pools), "models", len(s.table.Models()))
+	if s.keys.Open() {
+		g.log.Warn("no consumers are configured: everybody who reaches the listener may use the API")
+	}
+}
+
+func (g *Gateway) closeStores() error {
+	if g.redis == nil {
+		return nil
+	}
+	return g.redis.Close()
+}
+
+// drain goes from serving to silence.
+func (g *Gateway) drain(cfg *config.Config) {
+	g.draining.Store(true)
+	g.log.Info("draining", "lame_duck", cfg.Server.LameDuck.String(), "drain", cfg.Server.Drain.String())
+	pause(cfg.Server.LameDuck.Std())
+	g.closing.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Server.Drain.Std())
+	defer cancel()
+	err := g.server.ShutdownWithContext(ctx)
+	if err == nil {
+		return
+	}
+	n := g.stopAll()
+	g.log.Warn("drain time is over", "requests_ended", n)
+	last, cancelLast := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancelLast()
+	_ = g.server.ShutdownWithContext(last)
+}
+
+func pause(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}
+
+func (g *Gateway) enter(x *exchange) {
+	g.mu.Lock()
+	g.open[x] = struct{}{}
+	g.mu.Unlock()
+}
+
+func (g *Gateway) leave(x *exchange) {
+	g.mu.Lock()
+	delete(g.open, x)
+	g.mu.Unlock()
+}
+
+// stopAll ends what is still on its way.
+func (g *Gateway) stopAll() int {
+	g.mu.Lock()
+	open := make([]*exchange, 0, len(g.open))
+	for x := range g.open {
+		open = append(open, x)
+	}
+	g.mu.Unlock()
+	for _, x := range open {
+		x.cancel(failure.GatewayStopping)
+	}
+	return len(open)
+}
+
+// ready says whether new traffic is welcome.
+func (g *Gateway) ready() bool { return !g.draining.Load() }
+
+// serves says whether requests can be answered.
+func (g *Gateway) serves() bool { return !g.closing.Load() }

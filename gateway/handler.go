@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/route"
+)
+
+// handle is the whole way of a request. Each step is one call; the first that fails ends it.
+func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
+	x := g.begin(ctx)
+	defer x.rescue()
+	if fail := x.serve(); fail != nil {
+		x.refuse(fail)
+	}
+}
+
+func (x *exchange) serve() *failure.Error {
+	if fail := x.match(); fail != nil {
+		return fail
+	}
+	if fail := x.identify(); fail != nil {
+		return fail
+	}
+	if x.ep.Own {
+		return x.answerOwn()
+	}
+	if x.ep.Family == api.ResponseByID {
+		return x.serveStored()
+	}
+	if fail := x.readBody(); fail != nil {
+		return fail
+	}
+	if fail := x.findRoute(); fail != nil {
+		return fail
+	}
+	if fail := x.admit(); fail != nil {
+		return fail
+	}
+	x.watchClient()
+	if fail := x.dispatch(); fail != nil {
+		return fail
+	}
+	x.commit()
+	return nil
+}
+
+// match finds what the path means and refuses messages whose framing is ambiguous.
+func (x *exchange) match() *failure.Error {
+	h := &x.ctx.Request.Header
+	ep, fail := matchHead(h)
+	x.ep = ep
+	x.rec.Family = ep.Family.String()
+	return fail
+}
+
+// matchHead is match on the head alone, so that it can also be asked before the body is read.
+func matchHead(h *fasthttp.RequestHeader) (api.Endpoint, *failure.Error) {
+	if fail := ambiguous(h); fail != nil {
+		return api.Endpoint{}, fail
+	}
+	path := pathOf(h)
+	ep, ok := api.Find(path)
+	switch {
+	case !ok:
+		return ep, failure.Newf(failure.PathNotFound, "There is no %s here. The OpenAI-compatible API is under /v1/.", printable(path))
+	case !ep.Takes(h.Method()):
+		return ep, failure.Newf(failure.MethodNotAllowed, "%s takes %s requests only.", printable(path), ep.Method)
+	}
+	return ep, nil
+}
+
+// identify finds who calls.
+func (x *exchange) identify() *failure.Error {
+	if x.ep.Family == api.Health {
+		return nil
+	}
+	consumer, fail := x.state.identify(&x.ctx.Request.Header)
+	x.consumer = consumer
+	x.rec.Consumer = consumer.Name
+	return fail
+}
+
+// readBody reads the request into its view. The bytes stay where they are.
+func (x *exchange) readBody() *failure.Error {
+	x.body = x.ctx.PostBody()
+	x.rec.BytesIn = int64(len(x.body))
+	if held := x.g.bodies.Add(int64(len(x.body))); held > int64(x.state.cfg.Server.MaxBodyTotal) {
+		return memoryFull()
+	}
+	view, fail := api.Read(x.ep, x.ctx.Request.Header.ContentType(), x.body)
+	if fail != nil {
+		return fail
+	}
+	x.view = view
+	x.rec.Model, x.rec.Stream = view.Model, view.Stream
+	if !x.consumer.Allows(view.Model) {
+		return failure.Newf(failure.Forbidden, "This API key may not use the model %q.", view.Model)
+	}
+	return nil
+}
+
+func memoryFull() *failure.Error {
+	return failure.New(failure.MemoryFull, "The gateway holds too many large requests. Please try again.").After(time.Second)
+}
+
+func (x *exchange) findRoute() *failure.Error {
+	r, fail := x.state.table.Find(route.Query{
+		Model: x.view.Model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header,
+	})
+	if fail != nil {
+		fail.Param = "model"
+		return fail
+	}
+	x.route = r
+	x.rec.Route = r.Name
+	return nil
+}
+
+// admit takes the request's place in its limits.
+func (x *exchange) admit() *failure.Error {
+	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
+	defer cancel()
+	place, fail := x.state.limits.Reserve(ctx, &limit.Query{
+		Consumer: x.consumer.Name, User: x.view.User, Model: x.view.Model, Route: x.route.Name,
+		Path: x.rec.Path, IP: x.clientIP(), Headers: &x.ctx.Request.Header,
+	})
+	x.place = place
+	return fail
+}
+
+// dispatch tries the targets of the route in order until one answers. Nothing has gone to the client yet.
+func (x *exchange) dispatch() *failure.Error {
+	var fail *failure.Error
+	for i := range x.route.Targets {
+		if i > 0 && !passesOn(x.route.FallbackOn, fail) {
+			break
+		}
+		target := &x.route.Targets[i]
+		if target.Pool != "" {
+			fail = x.tryPool(target)
+		} else {
+			fail = x.tryProvider(target)
+		}
+		if fail == nil {
+			return nil
+		}
+	}
+	return fail
+}
+
+// passesOn says whether a failure is one of those for which the route names a further target.
+func passesOn(on []config.FailedBy, fail *failure.Error) bool {
+	by, ok := failedBy(fail.Kind)
+	if !ok {
+		return false
+	}
+	for _, f := range on {
+		if f == by {
+			return true
+		}
+	}
+	return false
+}
+
+func failedBy(k failure.Kind) (config.FailedBy, bool) {
+	switch k {
+	case failure.ConnectFailed, failure.SendFailed, failure.ConnectionLost, failure.NoEndpoint:
+		return config.FailedConnect, true
+	case failure.FirstEventTimeout:
+		return config.FailedTimeout, true
+	case failure.EngineRefused, failure.Saturated:
+		return config.Failed429, true
+	case failure.EngineError, failure.EngineGone, failure.BadAnswer:
+		return config.Failed5xx, true
+	default:
+		return 0, false
+	}
+}
+
+// rescue turns a panic into an answer: it is the outermost frame of a request.
+func (x *exchange) rescue() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	fail := failure.New(failure.Internal, "The gateway made a mistake. It has been logged.").Because(fmt.Errorf("panic: %v", p))
+	x.g.log.Error("panic while serving a request", "request_id", x.rec.ID, "panic", fmt.Sprint(p), "stack", stack())
+	x.refuse(fail)
+}

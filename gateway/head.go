@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+const (
+	headerRequestID = "X-Request-Id"
+	headerExplain   = "X-Warmlane-Explain"
+	maxRequestID    = 128
+)
+
+// requestID is the caller's X-Request-Id where it is sane, else a new one.
+func requestID(h *fasthttp.RequestHeader) string {
+	if id := h.Peek(headerRequestID); len(id) > 0 && len(id) <= maxRequestID && plain(id) {
+		return string(id)
+	}
+	return newID()
+}
+
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func plain(s []byte) bool {
+	for _, c := range s {
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// pathOf is the path as it was sent, without the query and undecoded.
+func pathOf(h *fasthttp.RequestHeader) []byte {
+	uri := h.RequestURI()
+	if i := bytes.IndexByte(uri, '?'); i >= 0 {
+		uri = uri[:i]
+	}
+	return uri
+}
+
+func queryOf(h *fasthttp.RequestHeader) []byte {
+	uri := h.RequestURI()
+	if i := bytes.IndexByte(uri, '?'); i >= 0 {
+		return uri[i+1:]
+	}
+	return nil
+}
+
+func printable(path []byte) string {
+	if len(path) > 100 {
+		path = path[:100]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, string(path))
+}
+
+// ambiguous refuses a message whose length two readers could see differently. The server has dropped Content-Length where
+// Transfer-Encoding stands beside it, so the head is looked at as it came.
+func ambiguous(h *fasthttp.RequestHeader) *failure.Error {
+	if h.ContentLength() != -1 {
+		return nil
+	}
+	for _, line := range bytes.Split(h.RawHeaders(), []byte("\n")) {
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(bytes.TrimSpace(name), []byte("content-length")) {
+			return failure.New(failure.BadFraming, "The request has both Content-Length and Transfer-Encoding.")
+		}
+	}
+	return nil
+}
+
+// dropped says whether a header of the caller stays behind: hop-by-hop ones, credentials, and what only the gateway may say.
+func dropped(name []byte) bool {
+	switch string(name) {
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect",
+		"Accept-Encoding", "Authorization", "Api-Key", "X-Api-Key", "Cookie", "Forwarded", headerRequestID:
+		return true
+	}
+	for _, prefix := range []string{"Proxy-", "X-Forwarded-", "X-Warmlane-"} {
+		if len(name) >= len(prefix) && string(name[:len(prefix)]) == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+// forwardHeader appends the header lines that go to every engine.
+func forwardHeader(dst []byte, h *fasthttp.RequestHeader, id string) []byte {
+	named := h.Peek("Connection")
+	for name, value := range h.All() {
+		if dropped(name) || len(named) > 0 && names(named, name) {
+			continue
+		}
+		dst = line(dst, string(name), value)
+	}
+	if len(h.ContentType()) == 0 {
+		dst = line(dst, "Content-Type", []byte("application/json"))
+	}
+	return line(dst, headerRequestID, []byte(id))
+}
+
+func line(dst []byte, name string, value []byte) []byte {
+	dst = append(append(dst, name...), ": "...)
+	return append(append(dst, value...), "\r\n"...)
+}
+
+// names says whether the comma-separated list holds name.
+func names(list, name []byte) bool {
+	for _, item := range bytes.Split(list, []byte(",")) {
+		if bytes.EqualFold(bytes.TrimSpace(item), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// keptBack says whether a header of the engine does not go to the client.
+func keptBack(name []byte) bool {
+	switch string(name) {
+	case "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Trailer", "Upgrade", "Proxy-Connection",
+		"Server", "Date", "Content-Type", "Set-Cookie", headerRequestID:
+		return true
+	}
+	return false
+}
+
+// clientIP is the peer's address, or behind a trusted proxy the last address in X-Forwarded-For that is not one itself.
+func clientIP(ctx *fasthttp.RequestCtx, trusted []netip.Prefix) netip.Addr {
+	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap()
+	if !within(ip, trusted) {
+		return ip
+	}
+	hops := bytes.Split(ctx.Request.Header.Peek(fasthttp.HeaderXForwardedFor), []byte(","))
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(string(bytes.TrimSpace(hops[i])))
+		if err != nil {
+			break
+		}
+		if ip = hop.Unmap(); !within(ip, trusted) {
+			break
+		}
+	}
+	return ip
+}
+
+func within(ip netip.Addr, prefixes []netip.Prefix) bool {
+	for _, p := range prefixes {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func stack() string { return string(debug.Stack()) }

@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/balancer/policies"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/upstream"
+	"github.com/warmlane/warmlane/scraper"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+// pool is a balancer pool with what it takes to reach its endpoints.
+type pool struct {
+	*balancer.Pool
+	cfg     config.Pool
+	servers []*upstream.Server // by endpoint index
+	tokens  *tokenize.Estimator
+	poller  *scraper.Poller
+	wake    chan struct{} // a lease has ended badly: look for due probes now
+}
+
+func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
+	policy, err := policies.New(cfg.Policy.Name, cfg.Policy.Params)
+	if err != nil {
+		return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
+	}
+	bc := balancer.PoolConfig{
+		Name: cfg.Name, Policy: policy, EjectAfter: cfg.Health.EjectAfter, DefaultKVTokens: cfg.KVTokens,
+		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: true, Seed: uint64(time.Now().UnixNano()), //nolint:gosec // a choice, not a secret
+	}
+	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
+	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
+	for _, e := range cfg.Endpoints {
+		bc.Endpoints = append(bc.Endpoints, balancer.EndpointConfig{URL: e.URL, MaxConcurrency: e.MaxConcurrency, Weight: e.Weight})
+		s, err := upstream.NewServer(upstream.Config{URL: e.URL, Connect: cfg.Timeouts.Connect.Std(), Header: name, Value: value})
+		if err != nil {
+			return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
+		}
+		p.servers = append(p.servers, s)
+	}
+	if p.Pool, err = balancer.NewPool(bc); err != nil {
+		return nil, err
+	}
+	if p.poller, err = scraper.New(scraper.Config{
+		Engine: cfg.Engine, Path: cfg.Metrics.Path, Port: cfg.Metrics.Port, Interval: cfg.Metrics.Interval.Std(),
+		Header: scraper.Header{Name: name, Value: value},
+	}, p.Pool, log); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// credential is the header that carries the pool's key.
+func credential(a config.Auth, key string) (name, value string) {
+	if key == "" {
+		return "", ""
+	}
+	switch a.Scheme {
+	case config.AuthBare:
+		return "Authorization", key
+	case config.AuthHeader:
+		return a.Header, key
+	default:
+		return "Authorization", "Bearer " + key
+	}
+}
+
+// serverAt is the server of the endpoint with that URL, nil if the pool has none.
+func (p *pool) serverAt(url string) *upstream.Server {
+	for i, e := range p.Endpoints() {
+		if e.URL() == url {
+			return p.servers[i]
+		}
+	}
+	return nil
+}
+
+// provider is an outside service with its keys in rotation.
+type provider struct {
+	cfg     config.Provider
+	servers []*upstream.Server // one a key
+	turn    atomic.Uint32
+}
+
+func newProvider(cfg config.Provider) (*provider, error) {
+	p := &provider{cfg: cfg}
+	for _, key := range cfg.Keys {
+		s, err := upstream.NewServer(upstream.Config{
+			URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Header: "Authorization", Value: "Bearer " + key.Reveal(),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("provider %q: %w", cfg.Name, err)
+		}
+		p.servers = append(p.servers, s)
+	}
+	return p, nil
+}
+
+func (p *provider) next() *upstream.Server {
+	return p.servers[int(p.turn.Add(1))%len(p.servers)]
+}
+
+// address is host:port of an endpoint's URL, for dialling.
+func address(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", err
+	}
+	if u.Port() != "" {
+		return u.Host, nil
+	}
+	if u.Scheme == "https" {
+		return u.Host + ":443", nil
+	}
+	return u.Host + ":80", nil
+}
+
+func (p *pool) close() {
+	for _, s := range p.servers {
+		s.Close()
+	}
+}
+
+// nudge lets the prober look at once: an endpoint has just failed.
+func (p *pool) nudge() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/upstream"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+// runProbes does the probes that the pool's balancer asks for, until ctx ends.
+func (g *Gateway) runProbes(ctx context.Context, p *pool) {
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-p.wake:
+		}
+		now := time.Now()
+		for _, due := range p.Due(now) {
+			probing.Go(func() { g.probe(ctx, p, due) })
+		}
+		timer.Reset(max(10*time.Millisecond, p.Wake(now).Sub(time.Now())))
+	}
+}
+
+// probe does one and tells the balancer. Open streams of an engine that is found dead are ended: it may keep them open for ever.
+func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
+	ctx, cancel := context.WithTimeout(ctx, due.Timeout)
+	defer cancel()
+	server := p.servers[due.Endpoint.Index()]
+	var err error
+	switch due.Kind {
+	case balancer.ProbeDial:
+		err = dialOnce(ctx, due.Endpoint.URL())
+	case balancer.ProbeHealth:
+		err = get(ctx, server, p.cfg.Health.Path, p.cfg.Health.Timeout.Std())
+	case balancer.ProbeGenerate:
+		err = g.generate(ctx, p, server, due)
+	}
+	if p.Probed(due, err, time.Now()) {
+		n := server.EndAll(failure.EngineDead)
+		g.log.Warn("endpoint is dead", "pool", p.Name(), "endpoint", due.Endpoint.URL(), "streams_ended", n, "err", err)
+	}
+}
+
+func dialOnce(ctx context.Context, endpoint string) error {
+	host, err := address(endpoint)
+	if err != nil {
+		return err
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// get asks for a path and wants a status below 400.
+func get(ctx context.Context, s *upstream.Server, path string, timeout time.Duration) error {
+	return exchangeOnce(ctx, s, &upstream.Request{Method: "GET", Path: path, First: time.Now().Add(timeout), Between: timeout})
+}
+
+// exchangeOnce makes a request of the gateway's own and reads the answer away.
+func exchangeOnce(ctx context.Context, s *upstream.Server, r *upstream.Request) error {
+	a := upstream.NewAttempt(s)
+	defer context.AfterFunc(ctx, func() { a.Cancel(failure.GatewayStopping) })()
+	if fail := a.Send(r); fail != nil {
+		return fail
+	}
+	relay := &upstream.Relay{Attempt: a}
+	defer relay.Abandon()
+	if status := a.Head.StatusCode(); status >= 400 {
+		return fmt.Errorf("status %d", status)
+	}
+	if _, _, fail := relay.Whole(1 << 20); fail != nil {
+		return fail
+	}
+	return nil
+}
+
+// generate asks an idle endpoint for a few tokens, so that its speed stays known. It carries its own request id and a lease, by
+// which the learner sees it, and stands in no report.
+func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due balancer.Probe) error {
+	prompt := tokenize.Prompt{Tokens: probePrompt}
+	lease := p.ProbeLease(due, &balancer.Request{Prompt: &prompt, MaxTokens: probeAnswer, Model: p.cfg.ServedModel}, time.Now())
+	if lease == nil {
+		return nil
+	}
+	o := balancer.Outcome{PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Streamed: true}
+	err := g.generateWith(ctx, p, s, due.Timeout, lease)
+	if err != nil {
+		o.Cause = balancer.Cancelled // the probe's own error tells the balancer what it must know
+	}
+	lease.End(o, time.Now())
+	return err
+}
+
+func (g *Gateway) generateWith(ctx context.Context, p *pool, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
+	a := upstream.NewAttempt(s)
+	defer context.AfterFunc(ctx, func() { a.Cancel(failure.GatewayStopping) })()
+	body := fmt.Appendf(nil, `{"model":%q,"prompt":%q,"max_tokens":%d,"stream":true,"temperature":0}`, p.served(), probeText, probeAnswer)
+	fail := a.Send(&upstream.Request{
+		Method: "POST", Path: "/v1/completions", Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
+		Header: []byte("Content-Type: application/json\r\nX-Request-Id: warmlane-probe-" + newID() + "\r\n"),
+	})
+	if fail != nil {
+		return fail
+	}
+	defer a.Finish(true)
+	if status := a.Head.StatusCode(); status >= 400 {
+		return fmt.Errorf("status %d", status)
+	}
+	stream := api.NewStream(api.Completions, 1, false)
+	buf := make([]byte, 0, 4<<10)
+	for {
+		got, err := a.Read(buf[:0])
+		stream.Feed(got, nil)
+		now := time.Now()
+		lease.FirstToken(now) // only the first call counts
+		if stream.LastTokens > 0 {
+			lease.Token(now, stream.LastTokens)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	probePrompt = 32
+	probeAnswer = 8
+	probeText   = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen " +
+		"seventeen eighteen nineteen twenty one two three four five six seven eight"
+)
+
+// served is the model's name as the engines know it.
+func (p *pool) served() string {
+	if p.cfg.ServedModel != "" {
+		return p.cfg.ServedModel
+	}
+	return p.cfg.Name
+}

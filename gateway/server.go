@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/console"
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+const (
+	// keepAlivePeriod finds a client that vanished without a word.
+	keepAlivePeriod = 15 * time.Second
+	// idleClient is how long a client's unused connection is kept; longer than the pools of common clients.
+	idleClient = 120 * time.Second
+	// maxHead is the largest request line with headers.
+	maxHead = 32 << 10
+	// refusedBody is the body limit of a request that is refused on its head: its body is never read.
+	refusedBody = 1
+)
+
+// newServer is the application listener's server. Bodies are read whole before the handler runs, since they must be understood to
+// be routed and kept to be repeated; what the head alone decides is decided before.
+func (g *Gateway) newServer(cfg *config.Config) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      g.handle,
+		HeaderReceived:               g.headReceived,
+		ExpectHandler:                g.expect,
+		ErrorHandler:                 g.malformed,
+		MaxRequestBodySize:           int(cfg.Server.MaxBody),
+		ReadBufferSize:               maxHead,
+		WriteBufferSize:              16 << 10,
+		ReadTimeout:                  cfg.Server.ReadTimeout.Header.Std(),
+		IdleTimeout:                  idleClient,
+		TCPKeepalive:                 true,
+		TCPKeepalivePeriod:           keepAlivePeriod,
+		ReduceMemoryUsage:            true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		NoDefaultDate:                true,
+		SecureErrorLogMessage:        true,
+		DisablePreParseMultipartForm: true,
+		Logger:                       quiet{},
+	}
+}
+
+func newAdminServer(mux *console.Mux) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler: mux.ServeHTTP, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleClient,
+		NoDefaultServerHeader: true, NoDefaultContentType: true, MaxRequestBodySize: 1 << 20, SecureErrorLogMessage: true,
+		ReduceMemoryUsage: true, Logger: quiet{},
+	}
+}
+
+// quiet drops the server's own lines: every fault of a request has its access line.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// headReceived decides on the head alone whether the body is worth reading.
+func (g *Gateway) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	cfg := g.state.Load().cfg
+	rc := fasthttp.RequestConfig{ReadTimeout: cfg.Server.ReadTimeout.Body.Std(), MaxRequestBodySize: int(cfg.Server.MaxBody)}
+	if g.refusesHead(h) != nil {
+		rc.MaxRequestBodySize = refusedBody
+	}
+	return rc
+}
+
+// refusesHead is why a request can be refused without reading its body; nil if it cannot.
+func (g *Gateway) refusesHead(h *fasthttp.RequestHeader) *failure.Error {
+	if _, fail := matchHead(h); fail != nil {
+		return fail
+	}
+	s := g.state.Load()
+	if _, fail := s.identify(h); fail != nil {
+		return fail
+	}
+	if n := h.ContentLength(); n > 0 && g.bodies.Load()+int64(n) > int64(s.cfg.Server.MaxBodyTotal) {
+		return memoryFull()
+	}
+	return nil
+}
+
+// expect answers Expect: 100-continue: the body is asked for only where the head passes.
+func (g *Gateway) expect(ctx *fasthttp.RequestCtx) int {
+	fail := g.refusesHead(&ctx.Request.Header)
+	if fail == nil && ctx.Request.Header.ContentLength() > int(g.state.Load().cfg.Server.MaxBody) {
+		fail = tooLarge(g.state.Load().cfg)
+	}
+	if fail == nil {
+		return fasthttp.StatusContinue
+	}
+	g.refuseUnread(ctx, fail)
+	return fail.HTTPStatus()
+}
+
+// malformed answers a request that could not be read to its end. The connection closes afterwards.
+func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
+	cfg := g.state.Load().cfg
+	var small *fasthttp.ErrSmallBuffer
+	var timeout interface{ Timeout() bool }
+	var fail *failure.Error
+	switch {
+	case errors.As(err, &small):
+		fail = failure.Newf(failure.HeadersTooLarge, "The request's headers exceed %d bytes.", maxHead)
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		if fail = g.refusesHead(&ctx.Request.Header); fail == nil {
+			fail = tooLarge(cfg)
+		}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		fail = failure.New(failure.RequestTimeout, "The request was sent too slowly.")
+	default:
+		fail = failure.New(failure.BadFraming, "The request is not valid HTTP/1.1.").Because(err)
+	}
+	g.refuseUnread(ctx, fail)
+}
+
+func tooLarge(cfg *config.Config) *failure.Error {
+	return failure.Newf(failure.BodyTooLarge, "The request's body exceeds the limit of %s.", cfg.Server.MaxBody)
+}
+
+// refuseUnread answers a request whose body was not read, with its own access line.
+func (g *Gateway) refuseUnread(ctx *fasthttp.RequestCtx, fail *failure.Error) {
+	x := g.begin(ctx)
+	if fail.Kind != failure.BadFraming && fail.Kind != failure.HeadersTooLarge {
+		ep, _ := matchHead(&ctx.Request.Header)
+		x.rec.Family = ep.Family.String()
+	}
+	x.refuse(fail)
+}

@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/identity"
+	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/observe"
+	"github.com/warmlane/warmlane/gateway/route"
+)
+
+// state is everything that a configuration makes. It is not changed; a request sees one state from its beginning to its end.
+type state struct {
+	cfg       *config.Config
+	keys      *identity.Keys
+	table     *route.Table
+	limits    *limit.Limiter
+	pools     map[string]*pool
+	providers map[string]*provider
+	started   time.Time
+}
+
+func (g *Gateway) build(cfg *config.Config) (*state, error) {
+	s := &state{
+		cfg: cfg, table: route.New(cfg), started: time.Now(),
+		pools: make(map[string]*pool, len(cfg.Pools)), providers: make(map[string]*provider, len(cfg.Providers)),
+	}
+	var errs []error
+	var err error
+	if s.keys, err = identity.New(cfg.Consumers); err != nil {
+		errs = append(errs, fmt.Errorf("consumers: %w", err))
+	}
+	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
+		errs = append(errs, fmt.Errorf("limits: %w", err))
+	}
+	for _, pc := range cfg.Pools {
+		p, err := newPool(pc, g.log)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.pools[pc.Name] = p
+	}
+	for _, pc := range cfg.Providers {
+		p, err := newProvider(pc)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.providers[pc.Name] = p
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	g.metrics.Serve(s.labels())
+	return s, nil
+}
+
+// labels are the values that metrics may be labelled with.
+func (s *state) labels() (models, pools, limits []string) {
+	for _, m := range s.table.Models() {
+		models = append(models, m.Name)
+	}
+	for _, p := range s.cfg.Pools {
+		pools = append(pools, p.Name)
+	}
+	for _, p := range s.cfg.Providers {
+		pools = append(pools, p.Name)
+	}
+	for _, l := range s.cfg.Limits {
+		limits = append(limits, l.Name)
+	}
+	return models, pools, limits
+}
+
+// identify finds the caller by the head of a request.
+func (s *state) identify(h *fasthttp.RequestHeader) (identity.Consumer, *failure.Error) {
+	if s.keys.Open() {
+		return identity.Consumer{}, nil
+	}
+	return s.keys.Identify(h.Peek("Authorization"), h.Peek("Api-Key"), h.Peek("X-Api-Key"))
+}
+
+// models lists what the caller may use, with the context length where an engine tells it.
+func (s *state) models(c identity.Consumer, now time.Time) []api.Model {
+	list := []api.Model{}
+	for _, m := range s.table.Models() {
+		if c.Allows(m.Name) {
+			list = append(list, s.card(m, now))
+		}
+	}
+	return list
+}
+
+func (s *state) model(c identity.Consumer, id string, now time.Time) (api.Model, bool) {
+	for _, m := range s.table.Models() {
+		if m.Name == id && c.Allows(id) {
+			return s.card(m, now), true
+		}
+	}
+	return api.Model{}, false
+}
+
+func (s *state) card(m route.Model, now time.Time) api.Model {
+	card := api.Model{ID: m.Name, Created: s.started.Unix(), OwnedBy: "warmlane"}
+	p := s.pools[m.Pool]
+	if p == nil {
+		return card
+	}
+	for _, e := range p.Status(now) {
+		if n := e.Load.MaxModelLen; n > 0 && (card.MaxModelLen == 0 || n < card.MaxModelLen) {
+			card.MaxModelLen = n
+		}
+	}
+	return card
+}
+
+// gauges describes every endpoint for the metrics.
+func (s *state) gauges(now time.Time) []observe.EndpointGauge {
+	var all []observe.EndpointGauge
+	for _, pc := range s.cfg.Pools {
+		for _, e := range s.pools[pc.Name].Status(now) {
+			all = append(all, gauge(pc.Name, &e))
+		}
+	}
+	return all
+}
+
+func gauge(pool string, e *balancer.EndpointStatus) observe.EndpointGauge {
+	v := observe.EndpointGauge{
+		Pool: pool, URL: e.URL, State: stateWord(e),
+		InFlight: e.InFlight, Decoding: e.Decoding, Prefill: e.Pending, Context: e.Context,
+		StepBase: e.Step, StepToken: e.PerContext, PrefillRate: e.Rate, FirstFloor: e.Floor, Trust: e.Trust,
+		Blocks: e.IndexBlocks, BlockBudget: e.IndexBudget, Ejections: e.Ejections,
+		Running: nan, Waiting: nan, KVUse: nan, ScrapeAge: -1,
+	}
+	if e.HasLoad {
+		v.Running, v.Waiting, v.KVUse, v.ScrapeAge = e.Load.Running, e.Load.Waiting, e.Load.KVUse, e.LoadAge
+	}
+	return v
+}
+
+// stateWord is what the operator wants where he wants something, else what the balancer found.
+func stateWord(e *balancer.EndpointStatus) string {
+	if e.Admin != balancer.Enabled {
+		return e.Admin.String()
+	}
+	return e.State.String()
+}

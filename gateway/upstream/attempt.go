@@ -1,0 +1,295 @@
+package upstream
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+// Request is what is sent; the same for every attempt but for the parts that the endpoint decides.
+type Request struct {
+	Method string
+	Path   string   // of the API table, begins with a slash
+	Query  []byte   // as it came, without the question mark
+	Header []byte   // ready lines, each ended by CRLF; without Host, Content-Length and the credential
+	Body   [][]byte // pieces sent one after the other
+	// First is when the first byte of the answer must have come; Between bounds each silence after it.
+	First   time.Time
+	Between time.Duration
+}
+
+// Attempt is one try of a request at one server. Send, Read and Finish belong to one goroutine; Cancel to anybody.
+type Attempt struct {
+	server  *Server
+	between time.Duration
+	armed   time.Time // read deadline in force
+	body    body
+	br      *bufio.Reader
+	release func(reuse bool) // gives the connection back; set while one is held
+
+	// Head is the answer's status and headers, valid after Send.
+	Head fasthttp.ResponseHeader
+
+	mu    sync.Mutex // guards the fields below
+	conn  *conn      // nil before and after the exchange, so that a late cancel never hits a pooled connection
+	ended failure.Kind
+}
+
+// NewAttempt prepares a try at s.
+func NewAttempt(s *Server) *Attempt { return &Attempt{server: s} }
+
+// Cancel ends the attempt with kind by closing its connection, now or as soon as it has one. The first reason stays.
+func (a *Attempt) Cancel(kind failure.Kind) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended != failure.None {
+		return
+	}
+	a.ended = kind
+	if a.conn != nil {
+		_ = a.conn.Close()
+	}
+}
+
+// Ended returns why the attempt was cancelled, None if it was not.
+func (a *Attempt) Ended() failure.Kind {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
+}
+
+// Send connects, sends r and reads the answer's head. A reused connection that breaks before the first byte is replaced once by a
+// fresh one. After an error the attempt holds nothing.
+func (a *Attempt) Send(r *Request) *failure.Error {
+	a.between = r.Between
+	for fresh := false; ; fresh = true {
+		used, fail := a.exchange(r, fresh)
+		if fail == nil {
+			return nil
+		}
+		a.Finish(false)
+		if kind := a.Ended(); kind != failure.None {
+			return ended(kind, fail.Err)
+		}
+		if !used || fresh || !broken(fail.Kind) {
+			return fail
+		}
+		a.server.clients.CloseIdleConnections()
+	}
+}
+
+func broken(k failure.Kind) bool { return k == failure.SendFailed || k == failure.ConnectionLost }
+
+// exchange does one round on one connection; used tells whether that connection was a pooled one.
+func (a *Attempt) exchange(r *Request, fresh bool) (used bool, fail *failure.Error) {
+	if err := a.connect(fresh); err != nil {
+		return false, failure.New(failure.ConnectFailed, "The inference engine cannot be reached.").Because(err)
+	}
+	c := a.conn
+	used = c.used
+	c.used, c.got = true, false
+	if !a.arm(r.First) {
+		return used, failure.New(failure.ConnectionLost, "The connection to the inference engine was lost.")
+	}
+	if err := a.write(r); err != nil {
+		return used, failure.New(failure.SendFailed, "The connection to the inference engine broke while sending.").Because(err)
+	}
+	return used, a.readHead()
+}
+
+// connect takes a live pooled connection or dials one, and registers it so that it can be cancelled.
+func (a *Attempt) connect(fresh bool) error {
+	for {
+		cc, err := a.server.clients.AcquireConn(0, false)
+		if err != nil {
+			return err
+		}
+		c, _ := cc.Conn().(*conn)
+		if c.used && (fresh || c.stale()) {
+			a.server.clients.CloseConn(cc)
+			continue
+		}
+		a.release = func(reuse bool) {
+			if reuse {
+				a.server.clients.ReleaseConn(cc)
+			} else {
+				a.server.clients.CloseConn(cc)
+			}
+		}
+		a.mu.Lock()
+		a.conn = c
+		ended := a.ended
+		a.mu.Unlock()
+		a.server.enter(a)
+		if ended != failure.None {
+			return errors.New("cancelled")
+		}
+		return nil
+	}
+}
+
+// arm sets the read deadline.
+func (a *Attempt) arm(t time.Time) bool {
+	a.armed = t
+	return a.conn.SetReadDeadline(t) == nil
+}
+
+// smallRequest is up to which size head and body leave in one write.
+const smallRequest = 32 << 10
+
+func (a *Attempt) write(r *Request) error {
+	length := 0
+	for _, p := range r.Body {
+		length += len(p)
+	}
+	buf := buffers.get()
+	defer buffers.put(buf)
+	head := a.head(buf.b[:0], r, length)
+	_ = a.conn.SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(length)*time.Microsecond))
+	if length <= smallRequest {
+		for _, p := range r.Body {
+			head = append(head, p...)
+		}
+		_, err := a.conn.Write(head)
+		return err
+	}
+	if _, err := a.conn.Write(head); err != nil {
+		return err
+	}
+	for _, p := range r.Body {
+		if len(p) == 0 {
+			continue
+		}
+		if _, err := a.conn.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Attempt) head(dst []byte, r *Request, length int) []byte {
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, a.server.base...)
+	dst = append(dst, r.Path...)
+	if len(r.Query) > 0 {
+		dst = append(dst, '?')
+		dst = append(dst, r.Query...)
+	}
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, a.server.host...)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, a.server.credential...)
+	dst = append(dst, r.Header...)
+	if length > 0 || r.Method == fasthttp.MethodPost {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(length), 10)
+		dst = append(dst, "\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// maxInterim bounds the 1xx answers before the real one.
+const maxInterim = 16
+
+func (a *Attempt) readHead() *failure.Error {
+	a.br = a.server.clients.AcquireReader(a.conn)
+	for range maxInterim {
+		if err := a.Head.Read(a.br); err != nil {
+			return a.headFault(err)
+		}
+		if s := a.Head.StatusCode(); s >= 200 {
+			a.body.start(a.br, a.Head.ContentLength(), s == 204 || s == 304)
+			return nil
+		}
+	}
+	return failure.New(failure.BadAnswer, "The inference engine sent no final answer.")
+}
+
+func (a *Attempt) headFault(err error) *failure.Error {
+	switch {
+	case isTimeout(err):
+		return failure.New(failure.FirstEventTimeout, "The inference engine did not answer in time.").Because(err)
+	case !a.conn.got || lost(err):
+		return failure.New(failure.ConnectionLost, "The connection to the inference engine was lost before it answered.").Because(err)
+	default:
+		return failure.New(failure.BadAnswer, "The inference engine's answer is not valid HTTP.").Because(err)
+	}
+}
+
+// Read appends to dst what has come, waiting at most Between (or until First before the first byte); see body.read.
+func (a *Attempt) Read(dst []byte) ([]byte, error) { return a.body.read(dst) }
+
+// Keep arms the deadline for the next silence. It touches the timer at most once a second.
+func (a *Attempt) Keep(now time.Time) {
+	if left := a.armed.Sub(now); a.between > 0 && (left < a.between-time.Second || left > a.between) {
+		a.mu.Lock()
+		if a.conn != nil {
+			a.armed = now.Add(a.between)
+			_ = a.conn.SetReadDeadline(a.armed)
+		}
+		a.mu.Unlock()
+	}
+}
+
+// Finish gives the connection back: to the pool when reuse is true, the answer was read to its end and neither side asked to close.
+func (a *Attempt) Finish(reuse bool) {
+	a.mu.Lock()
+	c := a.conn
+	a.conn = nil
+	cancelled := a.ended != failure.None
+	a.mu.Unlock()
+	if c == nil {
+		return
+	}
+	a.server.leave(a)
+	reuse = reuse && !cancelled && a.body.done && a.body.frame != byClose && a.br.Buffered() == 0 && !a.Head.ConnectionClose()
+	if a.br != nil {
+		a.server.clients.ReleaseReader(a.br)
+		a.br = nil
+	}
+	a.release(reuse)
+	a.release = nil
+}
+
+// Drain finishes an answer whose last event was already relayed: what follows is only the framing's end. It never keeps the client
+// waiting: bytes already here are read at once, a missing end is awaited aside for at most 100 ms.
+func (a *Attempt) Drain() {
+	if a.body.done || a.body.ready() && a.drainOnce() {
+		a.Finish(true)
+		return
+	}
+	a.mu.Lock()
+	if a.conn != nil {
+		_ = a.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	}
+	a.mu.Unlock()
+	go func() { // owned by the attempt; ends within 100 ms
+		a.drainOnce()
+		a.Finish(true)
+	}()
+}
+
+func (a *Attempt) drainOnce() bool {
+	buf := buffers.get()
+	defer buffers.put(buf)
+	for {
+		p, err := a.body.read(buf.b[:0])
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		if len(p) == cap(p) {
+			return false
+		}
+		if !a.body.ready() && !a.body.done {
+			return false
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is one connection to an engine. It knows whether it carried an earlier request and whether the present answer has begun,
+// which together tell a stale connection from a dying engine.
+type conn struct {
+	net.Conn
+	raw  syscall.RawConn // nil where the transport has none (tests over memory)
+	used bool            // carried an earlier request
+	got  bool            // a byte of the present answer was read
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.got = true
+	}
+	return n, err
+}
+
+// dial opens a connection, TLS included, within timeout. Keep-alive probes find peers that vanished without a word;
+// TCP_USER_TIMEOUT bounds unacknowledged writes. Go sets TCP_NODELAY by itself.
+func dial(address string, timeout time.Duration, config *tls.Config) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second, Control: userTimeout}
+	tcp, err := d.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: tcp}
+	if sc, ok := tcp.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	if config == nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	secured := tls.Client(tcp, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = tcp.Close()
+		return nil, err
+	}
+	c.Conn = secured
+	return c, nil
+}
+
+func userTimeout(_, _ string, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30_000)
+	})
+}
+
+// stale says whether an idle connection can no longer be used: closed by the engine, or holding bytes that nobody asked for.
+// It looks without waiting (about 1 us).
+func (c *conn) stale() bool {
+	if c.raw == nil {
+		return false
+	}
+	stale := false
+	err := c.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		stale = n >= 0 && err == nil || err != nil && err != unix.EAGAIN && err != unix.EINTR
+		return true
+	})
+	return stale || err != nil
+}

@@ -1,0 +1,204 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+// Follower is told how an answer goes on. All calls come from the request's own goroutine.
+type Follower interface {
+	// Progress tells that output of n tokens came (0: none could be counted).
+	Progress(now time.Time, n int)
+	// Writing comes before each write to the client.
+	Writing(now time.Time)
+	// Closed comes once, when nothing more will be sent: fail is nil for a complete answer.
+	Closed(fail *failure.Error, sent int64)
+}
+
+// Relay carries one answer from its attempt to the client. It is the body stream of the client's response, so it runs in that
+// connection's goroutine, and its CloseWithError is the one place where the attempt is finished.
+type Relay struct {
+	Attempt  *Attempt
+	Stream   *api.Stream // nil for an answer that is not a stream of events
+	Sink     api.Sink    // takes the answer's text; may be nil
+	Follower Follower
+	Family   api.Family
+
+	held []byte // read before the client's head was sent
+	end  bool   // the framing's end was seen
+	sent int64
+	fail *failure.Error
+}
+
+// maxErrorBody bounds what is read of an engine's error.
+const maxErrorBody = 64 << 10
+
+// Refused reads the error that the head announces; nil when the status is a good one.
+func (r *Relay) Refused() *failure.Error {
+	status := r.Attempt.Head.StatusCode()
+	if status < 400 {
+		return nil
+	}
+	body, err := r.readAll(maxErrorBody)
+	if err != nil && err.Kind != failure.BadAnswer {
+		body = nil
+	}
+	return judge(status, r.Attempt.Head.Peek("Retry-After"), body)
+}
+
+// Open waits for the first event. Until it has come nothing was sent, so a failure here may be repeated elsewhere.
+func (r *Relay) Open() *failure.Error {
+	buf := buffers.get()
+	defer buffers.put(buf)
+	for !r.Stream.FirstEvent && r.Stream.Err == nil {
+		p, err := r.Attempt.Read(buf.b[:0])
+		if len(p) > 0 {
+			r.held = append(r.held, r.Stream.Feed(p, r.Sink)...)
+		}
+		if err != nil && !r.Stream.FirstEvent && r.Stream.Err == nil {
+			return r.unopened(err)
+		}
+		r.end = err != nil
+	}
+	if r.Stream.Err != nil && r.Stream.Events == 0 {
+		return judgeEvent(r.Stream.Err)
+	}
+	return nil
+}
+
+func (r *Relay) unopened(err error) *failure.Error {
+	if k := r.Attempt.Ended(); k != failure.None {
+		return ended(k, err)
+	}
+	if isTimeout(err) {
+		return failure.New(failure.FirstEventTimeout, "The inference engine did not answer in time.").Because(err)
+	}
+	return failure.New(failure.ConnectionLost, "The inference engine ended its answer before it began.").Because(err)
+}
+
+// Whole reads an answer that is not a stream, up to limit bytes. whole is false when there is more: then the rest is relayed.
+func (r *Relay) Whole(limit int) (body []byte, whole bool, fail *failure.Error) {
+	body, fail = r.readAll(limit)
+	if fail != nil && fail.Kind == failure.BadAnswer && len(body) >= limit {
+		r.held = body
+		return nil, false, nil
+	}
+	return body, fail == nil, fail
+}
+
+// readAll reads up to limit bytes; a longer body is a BadAnswer.
+func (r *Relay) readAll(limit int) ([]byte, *failure.Error) {
+	size := r.Attempt.Head.ContentLength()
+	if size < 0 || size > limit {
+		size = bufferSize
+	}
+	body := make([]byte, 0, size+1)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		var err error
+		body, err = r.Attempt.Read(body)
+		switch {
+		case errors.Is(err, io.EOF):
+			r.end = true
+			return body, nil
+		case err != nil:
+			return body, r.unopened(err)
+		case len(body) >= limit:
+			return body, failure.New(failure.BadAnswer, "The inference engine's answer is too long.")
+		}
+		r.Attempt.Keep(time.Now())
+	}
+}
+
+// SupportsBodyWriteTo lets the server hand over its writer, so that each write here becomes one chunk and one packet.
+func (r *Relay) SupportsBodyWriteTo() bool { return true }
+
+// Read is part of io.Reader; the server uses WriteTo.
+func (r *Relay) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// WriteTo relays until the answer is complete or broken. An error makes the server drop the client's connection without the end
+// of its framing, so that nothing incomplete looks complete.
+func (r *Relay) WriteTo(w io.Writer) (int64, error) {
+	buf := buffers.get()
+	defer buffers.put(buf)
+	now := time.Now()
+	r.Attempt.Keep(now)
+	out, err := r.held, error(nil)
+	if r.end {
+		err = io.EOF
+	}
+	for {
+		if len(out) > 0 {
+			r.Follower.Writing(now)
+			n, werr := w.Write(out)
+			r.sent += int64(n)
+			if werr != nil {
+				return r.sent, werr
+			}
+		}
+		if err != nil || r.Stream != nil && r.Stream.Terminated {
+			return r.sent, r.finish(w, err)
+		}
+		out, err = r.Attempt.Read(buf.b[:0])
+		if len(out) > 0 {
+			now = time.Now()
+			r.Attempt.Keep(now)
+			if r.Stream != nil {
+				out = r.Stream.Feed(out, r.Sink)
+				r.Follower.Progress(now, r.Stream.LastTokens)
+			}
+		}
+	}
+}
+
+// finish judges how the answer ended and tells a client whose answer is incomplete so, in words, before the unclean end.
+func (r *Relay) finish(w io.Writer, err error) error {
+	told := false
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		if k := r.Attempt.Ended(); k != failure.None {
+			r.fail = ended(k, err)
+		} else {
+			r.fail = midway(err)
+		}
+	case r.Stream == nil || r.Stream.Complete && r.Stream.Err == nil:
+		return nil
+	case r.Stream.Err != nil:
+		r.fail, told = failure.New(failure.EngineStreamError, r.Stream.Err.Message), true
+	default:
+		r.fail = failure.New(failure.StreamIncomplete, "The inference engine ended its answer too early. Please try again.")
+	}
+	if r.Stream != nil && !told && r.fail.Kind != failure.ClientGone {
+		r.Follower.Writing(time.Now())
+		n, _ := w.Write(api.ErrorEvent(r.Family, r.fail))
+		r.sent += int64(n)
+	}
+	return r.fail
+}
+
+// CloseWithError finishes the attempt. The server calls it once, with the write error when the client is gone.
+func (r *Relay) CloseWithError(err error) error {
+	if r.fail == nil && err != nil {
+		r.fail = failure.New(failure.ClientGone, "The client left.").Because(err)
+	}
+	r.finishAttempt()
+	r.Follower.Closed(r.fail, r.sent)
+	return nil
+}
+
+func (r *Relay) finishAttempt() {
+	if r.fail != nil {
+		r.Attempt.Finish(false)
+		return
+	}
+	r.Attempt.Drain()
+}
+
+// Abandon finishes the attempt of an answer that will not be relayed.
+func (r *Relay) Abandon() { r.Attempt.Finish(r.end) }
