@@ -11,7 +11,8 @@ import (
 // checker finds what decoding cannot: values out of bounds, names that nothing defines, things that contradict each other.
 type checker struct {
 	cfg    *Config
-	broken map[string]bool // paths of which the decoder has said what is wrong
+	broken map[string]bool   // paths of which the decoder has said what is wrong
+	filled map[string]string // values that no fault may quote, see unfill
 	faults Faults
 }
 
@@ -42,7 +43,8 @@ func (c *checker) fault(path, message, remedy string) {
 	}
 	m := c.place(path)
 	c.faults = append(c.faults, Fault{
-		File: c.cfg.file, Line: m.line, Column: m.column, Path: path, Message: message, Remedy: remedy,
+		File: c.cfg.file, Line: m.line, Column: m.column, Path: path,
+		Message: unfill(message, c.filled), Remedy: unfill(remedy, c.filled),
 	})
 }
 

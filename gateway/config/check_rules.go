@@ -159,11 +159,11 @@ func (c *checker) rates(at string, rates []Rate) {
 	}
 }
 
-// namesOf returns the names of a list.
+// namesOf returns the names of a list, each once.
 func namesOf[T any](list []T, name func(T) string) []string {
 	names := make([]string, 0, len(list))
 	for _, item := range list {
-		if n := name(item); n != "" {
+		if n := name(item); n != "" && !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}

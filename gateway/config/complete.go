@@ -16,17 +16,25 @@ func (c *Config) complete() {
 	for i := range c.Pools {
 		for j := range c.Pools[i].Endpoints {
 			e := &c.Pools[i].Endpoints[j]
-			e.URL = strings.TrimRight(e.URL, "/")
+			e.URL = withoutSlash(e.URL)
 		}
 	}
 	for i := range c.Providers {
-		c.Providers[i].BaseURL = strings.TrimRight(c.Providers[i].BaseURL, "/")
+		c.Providers[i].BaseURL = withoutSlash(c.Providers[i].BaseURL)
 	}
 	for i := range c.Routes {
 		if c.Routes[i].Name == "" {
 			c.Routes[i].Name = fmt.Sprintf("route-%d", i+1)
 		}
 	}
+}
+
+// withoutSlash returns url ready for a path to be appended.
+func withoutSlash(url string) string {
+	if strings.HasSuffix(url, "://") {
+		return url
+	}
+	return strings.TrimRight(url, "/")
 }
 
 // canonical writes header names as HTTP libraries do. It comes after the check, which speaks of the names in the file.

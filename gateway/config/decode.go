@@ -26,6 +26,7 @@ type decoder struct {
 	marks   map[string]mark     // path -> its place
 	broken  map[string]bool     // paths whose value was not understood: nothing more is said about them
 	anchors map[string]ast.Node // the anchors seen so far
+	filled  map[string]string   // value -> the ${...} that stood for it; no fault may quote the value
 	nodes   int                 // visited, up to maxNodes
 	depth   int
 }
@@ -34,6 +35,7 @@ func newDecoder(file, dir string) *decoder {
 	return &decoder{
 		file: file, dir: dir,
 		marks: map[string]mark{}, broken: map[string]bool{}, anchors: map[string]ast.Node{},
+		filled: map[string]string{},
 	}
 }
 

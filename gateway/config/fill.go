@@ -6,14 +6,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
 // maxFill bounds a file that ${file:} names.
 const maxFill = 64 << 10
 
-// fill replaces ${env:NAME} and ${file:PATH} in text; $${ stands for a plain ${. filled tells whether anything was replaced.
-func fill(text, dir string) (out string, filled bool, c *complaint) {
+// fill replaces ${env:NAME} and ${file:PATH} in text; $${ stands for a plain ${. filled tells whether anything was replaced; by notes
+// what stood for which value.
+func fill(text, dir string, by map[string]string) (out string, filled bool, c *complaint) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "${")
@@ -35,6 +37,7 @@ func fill(text, dir string) (out string, filled bool, c *complaint) {
 			return "", false, c
 		}
 		b.WriteString(before + value)
+		by[value] = "${" + name + "}"
 		text, filled = after, true
 	}
 }
@@ -64,6 +67,19 @@ func lookUp(name, dir string) (string, *complaint) {
 		return value, nil
 	}
 	return "", &complaint{fmt.Sprintf("unknown reference ${%s}", name), "write ${env:NAME} or ${file:PATH}, or $${ for a plain ${"}
+}
+
+// unfill puts the references back into a text that may quote what they stood for. Values too short to be secrets, such as ports, stay.
+func unfill(text string, by map[string]string) string {
+	const shortest = 6
+	for value, reference := range by {
+		if len(value) >= shortest {
+			quoted := strconv.Quote(value)
+			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], reference)
+			text = strings.ReplaceAll(text, value, reference)
+		}
+	}
+	return text
 }
 
 // readSmall reads a regular file of at most limit bytes: never a device or a pipe, which could hang the start.

@@ -31,7 +31,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	d.decode(text, &cfg)
 	cfg.marks = d.marks
 	cfg.complete()
-	c := &checker{cfg: &cfg, broken: d.broken, faults: d.faults}
+	c := &checker{cfg: &cfg, broken: d.broken, filled: d.filled, faults: d.faults}
 	if fs := c.run(); len(fs) > 0 {
 		return nil, fs
 	}
