@@ -1,12 +1,17 @@
 package tokenize
 
 import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+
 	"github.com/cespare/xxhash/v2"
 )
 
-// chain cuts a byte sequence into blocks and hashes each over its parent (the parent's hash is the seed).
+// chain cuts a byte sequence into blocks and chains their hashes: a block's is the xxhash64 of its
+// parent's hash and of the xxhash64 of its own bytes.
 type chain struct {
-	hash   xxhash.Digest
 	parent uint64
 	blocks []uint64
 	total  int // bytes written so far
@@ -19,9 +24,7 @@ func (c *chain) start(seed uint64) {
 }
 
 func (c *chain) block(b []byte) {
-	c.hash.ResetWithSeed(c.parent)
-	c.hash.Write(b)
-	c.parent = c.hash.Sum64()
+	c.parent = mix(c.parent, xxhash.Sum64(b))
 	c.blocks = append(c.blocks, c.parent)
 }
 
@@ -69,12 +72,62 @@ func (c *chain) writeString(s string) {
 
 // text writes the decoded text of the string literal raw.
 func (c *chain) text(raw []byte) {
-	t := TextOf(raw)
-	for p := t.Next(); p != nil; p = t.Next() {
-		if len(p) == 1 {
-			c.writeByte(p[0])
+	if len(raw) < 2 || raw[0] != '"' {
+		return
+	}
+	rest := raw[1 : len(raw)-1]
+	for len(rest) > 0 {
+		if rest[0] == '\\' {
+			rest = c.escape(rest)
 			continue
 		}
-		c.write(p)
+		if n, more := c.shortRun(rest); n > 0 {
+			rest = rest[n:]
+			if !more {
+				continue
+			}
+		}
+		run := rest
+		if i := bytes.IndexByte(rest, '\\'); i >= 0 {
+			run = rest[:i]
+		}
+		c.write(run)
+		rest = rest[len(run):]
 	}
+}
+
+// shortRunBytes is the length up to which a run between escapes is copied while it is looked for. Code has an
+// escape every few bytes; longer runs are worth a search of their own, and are hashed where they stand.
+const shortRunBytes = 32
+
+// shortRun copies the run before the next escape into the tail, eight bytes a step, as far as the tail reaches.
+// It returns the bytes taken and whether the run may go on.
+func (c *chain) shortRun(p []byte) (n int, more bool) {
+	limit := min(len(p), BlockBytes-1-c.n, shortRunBytes)
+	for ; n+8 <= limit; n += 8 {
+		x := binary.LittleEndian.Uint64(p[n:])
+		binary.LittleEndian.PutUint64(c.tail[c.n+n:], x)
+		y := x ^ everyByte*'\\'
+		if hit := (y - everyByte) & ^y & highBits; hit != 0 {
+			n += bits.TrailingZeros64(hit) / 8
+			c.n += n
+			c.total += n
+			return n, false
+		}
+	}
+	c.n += n
+	c.total += n
+	return n, true
+}
+
+// escape writes what the escape at the start of p means and returns what follows it.
+func (c *chain) escape(p []byte) []byte {
+	r, size := unescape(p)
+	if r < utf8.RuneSelf {
+		c.writeByte(byte(r))
+		return p[size:]
+	}
+	var out [utf8.UTFMax]byte
+	c.write(out[:utf8.EncodeRune(out[:], r)])
+	return p[size:]
 }

@@ -351,18 +351,50 @@ func (s *scanner) escape() bool {
 
 // checkUTF8 fails at the first byte that is no UTF-8 of the literal that starts at start and ends before pos.
 func (s *scanner) checkUTF8(start int) bool {
-	if utf8.Valid(s.text[start:s.pos]) {
+	bad := badUTF8(s.text[start:s.pos])
+	if bad < 0 {
 		return true
 	}
-	for i := start; i < s.pos; {
-		r, size := utf8.DecodeRune(s.text[i:s.pos])
-		if r == utf8.RuneError && size <= 1 {
-			s.pos = i
-			break
+	s.pos = start + bad
+	return s.fail("bytes that are not UTF-8 inside a string")
+}
+
+// badUTF8 returns the index of the first byte of b that is no UTF-8, -1 if there is none. Two characters of three
+// bytes (most of Chinese, Japanese and Korean) are taken in one step, which is several times faster than one by one.
+func badUTF8(b []byte) int {
+	const (
+		shape  = 0xC0C0F0_C0C0F0 // the bits that say "three bytes", of two characters
+		three  = 0x8080E0_8080E0
+		narrow = 1<<0 | 1<<13 // lead bytes E0 and ED do not take every second byte
+	)
+	i := 0
+	for i+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[i:])
+		switch {
+		case x&highBits == 0:
+			i += 8
+			continue
+		case x&0x80 == 0:
+			i += bits.TrailingZeros64(x&highBits) / 8
+			continue
+		case x&shape == three && (1<<(x&15)|1<<(x>>24&15))&narrow == 0:
+			i += 6
+			continue
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
 		}
 		i += size
 	}
-	return s.fail("bytes that are not UTF-8 inside a string")
+	for i < len(b) {
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
 }
 
 const (
