@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -45,7 +47,7 @@ type Config struct {
 
 	KeepAlive  time.Duration // idle connections are closed after it, wall-clock time; zero: 5 s, as uvicorn does
 	StartDelay time.Duration // simulated time from a start (also a restart) until the port opens
-	Faults     []Fault       // what will happen to the replica
+	Faults     []Fault       // what will happen to the replica, in any order
 
 	Log *slog.Logger // zero: nothing is logged
 }
@@ -62,6 +64,8 @@ func (cfg Config) withDefaults() (Config, Preset, error) {
 	fill(&cfg.Ingest, 2*time.Millisecond)
 	fill(&cfg.KeepAlive, 5*time.Second)
 	cfg.Ingest = max(cfg.Ingest, 0)
+	cfg.Faults = slices.Clone(cfg.Faults)
+	slices.SortStableFunc(cfg.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +41,6 @@ func ParseFaults(text string) ([]Fault, error) {
 		}
 		faults = append(faults, f)
 	}
-	slices.SortStableFunc(faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return faults, nil
 }
 
