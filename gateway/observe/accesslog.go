@@ -1,18 +1,104 @@
 package observe
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"time"
+	"unicode/utf8"
 )
 
-// AccessLog writes one line a request.
+// AccessLog writes one line a request. It is safe for concurrent use.
 type AccessLog struct{ handler slog.Handler }
 
-// NewAccessLog writes to h at level info.
+// NewAccessLog writes to h at level info, with the message "request".
 func NewAccessLog(h slog.Handler) *AccessLog { return &AccessLog{handler: h} }
 
-// Write writes the line of r.
-func (a *AccessLog) Write(r *Record) {}
+// Write writes the line of r. Its time is the request's end; what is not known is left out. Times are milliseconds.
+// A line that the handler cannot write is lost: there is nowhere else to tell.
+func (a *AccessLog) Write(r *Record) {
+	ctx := context.Background()
+	if !a.handler.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	line := slog.NewRecord(r.Time.Add(r.Total), slog.LevelInfo, "request", 0)
+	attrs := make([]slog.Attr, 0, 28)
+	attrs = appendWhat(attrs, r)
+	attrs = appendFigures(attrs, r)
+	line.AddAttrs(attrs...)
+	_ = a.handler.Handle(ctx, line)
+}
 
-// NewHandler returns the handler of the process' log: format is json or text, level debug, info, warn or error.
-func NewHandler(w io.Writer, format, level string) slog.Handler { return slog.NewJSONHandler(w, nil) }
+// appendWhat appends who asked for what, and how it ended.
+func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
+	attrs = appendText(attrs, "request_id", r.ID)
+	attrs = appendText(attrs, "consumer", r.Consumer)
+	attrs = appendText(attrs, "family", r.Family)
+	attrs = appendText(attrs, "path", r.Path)
+	attrs = appendText(attrs, "model", r.Model)
+	attrs = appendText(attrs, "route", r.Route)
+	attrs = appendText(attrs, "pool", r.Pool)
+	attrs = appendText(attrs, "endpoint", r.Endpoint)
+	attrs = appendText(attrs, "policy", r.Policy)
+	attrs = append(attrs,
+		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
+	attrs = appendText(attrs, "failure", r.Failure)
+	return appendText(attrs, "cause", r.Cause)
+}
+
+// appendFigures appends tokens, times and bytes.
+func appendFigures(attrs []slog.Attr, r *Record) []slog.Attr {
+	attrs = appendCount(attrs, "prompt_tokens", r.PromptTokens)
+	attrs = appendCount(attrs, "cached_tokens", r.CachedTokens)
+	attrs = appendCount(attrs, "output_tokens", r.OutputTokens)
+	attrs = appendCount(attrs, "predicted_prompt_tokens", r.PredictedPrompt)
+	attrs = appendCount(attrs, "predicted_cached_tokens", r.PredictedCached)
+	attrs = append(attrs, milliseconds("queue_ms", r.Queue))
+	if r.TTFT >= 0 {
+		attrs = append(attrs, milliseconds("ttft_ms", r.TTFT))
+	}
+	return append(attrs, milliseconds("total_ms", r.Total), slog.Int64("bytes_in", r.BytesIn), slog.Int64("bytes_out", r.BytesOut))
+}
+
+// longestText is the length to which texts are cut: callers choose models, paths and ids.
+const longestText = 256
+
+func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	if len(value) > longestText {
+		cut := longestText
+		for !utf8.RuneStart(value[cut]) && cut > longestText-utf8.UTFMax {
+			cut--
+		}
+		value = value[:cut] + "..."
+	}
+	return append(attrs, slog.String(key, value))
+}
+
+func appendCount(attrs []slog.Attr, key string, n int) []slog.Attr {
+	if n < 0 {
+		return attrs
+	}
+	return append(attrs, slog.Int(key, n))
+}
+
+// milliseconds rounds to a microsecond, which prints short.
+func milliseconds(key string, d time.Duration) slog.Attr {
+	return slog.Float64(key, float64(d.Round(time.Microsecond).Microseconds())/1000)
+}
+
+// NewHandler returns a handler for the log of the process and its access lines: format is json (default) or text, level is
+// debug, info (default), warn or error.
+func NewHandler(w io.Writer, format, level string) slog.Handler {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err == nil {
+		opts.Level = l
+	}
+	if format == "text" {
+		return slog.NewTextHandler(w, opts)
+	}
+	return slog.NewJSONHandler(w, opts)
+}

@@ -1,41 +1,151 @@
 package observe
 
 import (
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/warmlane/warmlane/gateway/failure"
 )
 
-// Metrics are the gateway's own Prometheus metrics.
-type Metrics struct{}
+// Metrics are the gateway's own Prometheus metrics, all named warmlane_*. They are safe for concurrent use.
+type Metrics struct {
+	reg prometheus.Registerer
 
-// NewMetrics registers all metrics with reg, the Go runtime's and the process' among them. Call it once a registry.
-func NewMetrics(reg prometheus.Registerer) *Metrics { return &Metrics{} }
+	requests, failures, retries, tokens, predictions, bytes, refusals *prometheus.CounterVec
+	queue, ttft, interToken, duration                                 *prometheus.HistogramVec
+	inFlight                                                          prometheus.Gauge
+	redisUp, build                                                    *prometheus.GaugeVec
 
-// Serve tells which values the labels model, pool and limit may take; every other value is counted as "other".
-// Call it at start and after each reload; what was counted stays.
-func (m *Metrics) Serve(models, pools, limits []string) {}
+	bytesIn, bytesOut prometheus.Counter
+	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
+	failedOther       prometheus.Counter
+	known             atomic.Pointer[labels]
 
-// Began counts a request as in flight, until Record.
-func (m *Metrics) Began() {}
+	mu    sync.RWMutex // guards lanes
+	lanes map[laneKey]*Lane
+}
 
-// Record counts a finished request.
-func (m *Metrics) Record(r *Record) {}
+// Bounds of the histograms, in seconds.
+var (
+	waitBounds = []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
+	stepBounds = []float64{.0025, .005, .01, .015, .02, .025, .03, .04, .05, .075, .1, .15, .25, .5, 1, 2.5}
+	fullBounds = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600}
+)
 
-// Lane returns the metrics of one model on one pool, for the events of a stream. Keep it for the length of a request.
-func (m *Metrics) Lane(model, pool string) *Lane { return &Lane{} }
+// NewMetrics registers all metrics with reg, the Go runtime's and the process' among them. It panics when reg has them
+// already: call it once a registry.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{reg: reg, lanes: make(map[laneKey]*Lane), failed: make(map[string]prometheus.Counter)}
+	m.known.Store(newLabels(nil, nil, nil))
+	m.define()
+	reg.MustRegister(
+		m.requests, m.failures, m.retries, m.tokens, m.predictions, m.bytes, m.refusals,
+		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.redisUp, m.build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.bytesIn, m.bytesOut = m.bytes.WithLabelValues("in"), m.bytes.WithLabelValues("out")
+	m.failedOther = m.failures.WithLabelValues(other)
+	for _, k := range failure.Kinds() {
+		m.failed[k.String()] = m.failures.WithLabelValues(k.String())
+	}
+	return m
+}
+
+func (m *Metrics) define() {
+	m.requests = counters("requests_total", "Requests that ended, by the HTTP status sent (none: the client left before).", "model", "pool", "status")
+	m.failures = counters("failures_total", "Requests that failed, by the failure that ended them.", "failure")
+	m.retries = counters("retries_total", "Attempts after the first of their request.", "model", "pool")
+	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
+	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
+	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
+	m.refusals = counters("limit_refusals_total", "Requests that a limit refused.", "limit")
+	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
+	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
+	m.interToken = histograms("inter_token_seconds", "Time between two events of a stream.", stepBounds)
+	m.duration = histograms("request_seconds", "Time from the head of a request to its end, for requests that were sent to an engine.", fullBounds)
+	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "warmlane", Name: "requests_in_flight", Help: "Requests that are being served."})
+	m.redisUp = gauges("redis_up", "1 while the shared store of limits answers, 0 while each gateway keeps them by itself.")
+	m.build = gauges("build_info", "1; the label tells the version.", "version")
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "warmlane", Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "warmlane", Name: name, Help: help}, labels)
+}
+
+func histograms(name, help string, bounds []float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(
+		prometheus.HistogramOpts{Namespace: "warmlane", Name: name, Help: help, Buckets: bounds}, []string{"model", "pool"})
+}
+
+// Serve tells which values the labels model, pool (providers among them) and limit may take; every other value is counted as
+// "other". A model may be a pattern, which then stands for all models that it matches. Call it at start and after each
+// reload; what was counted stays.
+func (m *Metrics) Serve(models, pools, limits []string) {
+	m.known.Store(newLabels(models, pools, limits))
+	for _, name := range limits {
+		m.refusals.WithLabelValues(name) // so that it shows as 0
+	}
+}
+
+// Build tells the version of this program.
+func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1) }
+
+// Began counts a request as in flight, until its Record.
+func (m *Metrics) Began() { m.inFlight.Inc() }
+
+// Record counts a request that has ended, and that Began counted before.
+func (m *Metrics) Record(r *Record) {
+	m.inFlight.Dec()
+	m.Lane(r.Model, r.Pool).record(r)
+	m.bytesIn.Add(float64(max(0, r.BytesIn)))
+	m.bytesOut.Add(float64(max(0, r.BytesOut)))
+	if r.Failure == "" {
+		return
+	}
+	if c := m.failed[r.Failure]; c != nil {
+		c.Inc()
+	} else {
+		m.failedOther.Inc()
+	}
+}
+
+// Lane returns the metrics of one model on one pool, for the events of a stream. Keep it for the length of a request, not
+// longer: a reload may change its labels.
+func (m *Metrics) Lane(model, pool string) *Lane {
+	known := m.known.Load()
+	key := laneKey{known.model(model), known.pool(pool)}
+	m.mu.RLock()
+	l := m.lanes[key]
+	m.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l = m.lanes[key]; l == nil {
+		l = newLane(key, m)
+		m.lanes[key] = l
+	}
+	return l
+}
 
 // LimitRefused counts a request that the limit refused.
-func (m *Metrics) LimitRefused(limit string) {}
+func (m *Metrics) LimitRefused(limit string) {
+	m.refusals.WithLabelValues(m.known.Load().limit(limit)).Inc()
+}
 
-// RedisUp tells whether the shared store answers.
-func (m *Metrics) RedisUp(up bool) {}
-
-// Endpoints registers a source that is read at each scrape.
-func (m *Metrics) Endpoints(read func() []EndpointGauge) {}
-
-// Lane holds the resolved metrics of one model on one pool.
-type Lane struct{}
-
-// InterToken observes the time between two events of a stream.
-func (l *Lane) InterToken(d time.Duration) {}
+// RedisUp tells whether the shared store answers. Without a call the metric does not show.
+func (m *Metrics) RedisUp(up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.redisUp.WithLabelValues().Set(value)
+}
