@@ -25,7 +25,7 @@ func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 		return nil, err
 	}
 	p.index.Walk(r.blocks(), now, &p.match)
-	p.sample(now)
+	p.sample()
 	v := p.look(r, now)
 	best, second := p.cfg.Policy.Pick(v)
 	if best < 0 || best >= len(v.Candidates) {
@@ -163,53 +163,67 @@ func (p *Pool) halfEjected() bool {
 
 // sample cuts p.usable of a large pool down to the deepest holders of the prompt, the least loaded and a few random
 // ones, for policies that can live with that.
-func (p *Pool) sample(now time.Time) {
+func (p *Pool) sample() {
 	if len(p.usable) <= sampleAbove || !p.samples {
 		return
 	}
-	u := p.usable
-	taken := 0
-	take := func(at int) {
-		u[taken], u[at] = u[at], u[taken]
-		taken++
-	}
-	for ; taken < sampleLeast; taken++ {
-		p.bestFirst(u[taken:], false)
-	}
-	if len(p.match.Holders) > 0 {
-		for taken < sampleLeast+sampleHold && p.bestFirst(u[taken:], true) {
-			taken++
+	p.least.reset(sampleLeast)
+	p.holders.reset(sampleHold)
+	for _, i := range p.usable {
+		e := p.endpoints[i]
+		cost := e.rough()
+		p.least.offer(i, cost)
+		if depth := p.match.Depth[i]; depth > 0 {
+			saved := float64(int(depth)*p.cfg.BlockTokens) * e.speed.perTok
+			p.holders.offer(i, cost-saved*float64(1+e.count.decoding))
 		}
 	}
-	for range sampleRand {
-		take(taken + p.rand.IntN(len(u)-taken))
+	all := len(p.usable)
+	var drawn [sampleRand]int32
+	for i := range drawn {
+		drawn[i] = p.usable[p.rand.IntN(all)]
 	}
-	p.usable = u[:taken]
+	p.usable = append(p.usable[:0], drawn[:]...)
+	p.usable = p.least.appendTo(p.usable)
+	p.usable = p.holders.appendTo(p.usable)
 	slices.Sort(p.usable)
+	p.usable = slices.Compact(p.usable)
 }
 
-// bestFirst moves the endpoint of the lowest rough cost to the front, among the holders of the prompt only if asked.
-func (p *Pool) bestFirst(u []int32, holders bool) bool {
-	best, least := -1, 0.0
-	for i, at := range u {
-		depth := p.match.Depth[at]
-		if holders && depth == 0 {
-			continue
+// shortlist keeps the few endpoints of the lowest cost among those offered, in rising order.
+type shortlist struct {
+	entries []shortEntry
+	most    int
+}
+
+type shortEntry struct {
+	cost     float64
+	endpoint int32
+}
+
+func (s *shortlist) reset(most int) { s.entries, s.most = s.entries[:0], most }
+
+func (s *shortlist) offer(endpoint int32, cost float64) {
+	n := len(s.entries)
+	if n == s.most {
+		if cost >= s.entries[n-1].cost {
+			return
 		}
-		e := p.endpoints[at]
-		cost := e.rough()
-		if holders {
-			cost -= float64(depth) * float64(p.cfg.BlockTokens) * e.speed.perTok * float64(1+e.count.decoding)
-		}
-		if best < 0 || cost < least {
-			best, least = i, cost
-		}
+		n--
+	} else {
+		s.entries = append(s.entries, shortEntry{})
 	}
-	if best < 0 {
-		return false
+	for ; n > 0 && s.entries[n-1].cost > cost; n-- {
+		s.entries[n] = s.entries[n-1]
 	}
-	u[0], u[best] = u[best], u[0]
-	return true
+	s.entries[n] = shortEntry{cost: cost, endpoint: endpoint}
+}
+
+func (s *shortlist) appendTo(list []int32) []int32 {
+	for _, e := range s.entries {
+		list = append(list, e.endpoint)
+	}
+	return list
 }
 
 func (p *Pool) noteSession(session string, endpoint int) {

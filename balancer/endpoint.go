@@ -106,11 +106,11 @@ func (e *Endpoint) sawCached(predicted, length int, o Outcome) {
 func (e *Endpoint) presumeDone(now time.Time) {
 	kept := e.whole[:0]
 	for _, l := range e.whole {
-		if at := l.dispatched.Add(l.estimate); at.After(now) {
+		if l.dispatched.Add(l.estimate).After(now) {
 			kept = append(kept, l)
 		} else {
 			l.begun = true
-			l.move(at)
+			l.move(now)
 		}
 	}
 	clear(e.whole[len(kept):])

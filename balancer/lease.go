@@ -68,6 +68,9 @@ func (l *Lease) FirstToken(now time.Time) {
 	if !l.begun {
 		l.begun = true
 		l.move(now)
+		if l.request.Whole {
+			e.dropWhole(l)
+		}
 		l.answered(1)
 		l.pool.learner.sawFirst(&e.speed, float64(l.uncached), l.dispatched, now)
 	}
@@ -79,12 +82,7 @@ func (l *Lease) move(now time.Time) {
 	e := l.endpoint
 	e.count.pending -= l.uncached
 	e.count.decoding++
-	if now.After(e.speed.lastWait) {
-		e.speed.lastWait = now
-	}
-	if l.request.Whole {
-		e.dropWhole(l)
-	}
+	e.speed.lastWait = now
 }
 
 func (l *Lease) answered(tokens int) {

@@ -65,10 +65,11 @@ type Pool struct {
 	serial   uint64    // of requests without blocks that failed
 
 	// What follows is the working space of one choice.
-	usable []int32
-	census census
-	match  affinity.Match
-	view   View
+	usable         []int32
+	census         census
+	match          affinity.Match
+	view           View
+	least, holders shortlist
 }
 
 // NewPool makes a pool with all endpoints in service and nothing learned.

@@ -142,9 +142,7 @@ func (l *learner) sawStep(s *speed, context, gap float64, n int, now time.Time) 
 // sawFirst takes in a first token on e of a request that had to prefill uncached tokens.
 func (l *learner) sawFirst(s *speed, uncached float64, dispatched, now time.Time) {
 	previous := s.lastFirst
-	if !now.Before(previous) {
-		s.lastFirst = now
-	}
+	s.lastFirst = now
 	if !previous.IsZero() && now.Sub(previous) < sameStep {
 		return // the same engine step, or a clock that ran back
 	}

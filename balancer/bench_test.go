@@ -1,0 +1,91 @@
+package balancer_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+// benchFleet is a pool whose endpoints have sessions, load and learned speeds.
+func benchFleet(b *testing.B, endpoints, blocks int) (*fleet, []*tokenize.Prompt) {
+	b.Helper()
+	f := newFleet(b, "warm", endpoints, func(c *balancer.PoolConfig) {
+		for i := range c.Endpoints {
+			c.Endpoints[i].URL = fmt.Sprintf("http://engine-%d", i)
+		}
+		c.ProbeIdle = true
+	})
+	prompts := make([]*tokenize.Prompt, 4*endpoints)
+	for i := range prompts { // a tenth of each prompt is shared by a twentieth of the sessions
+		prompts[i] = prompt(uint64(i%20), uint64(i), blocks/10, blocks) //nolint:gosec // test data
+		f.answer(f.send(b, prompts[i]))
+	}
+	for i := range 4 * endpoints { // running load
+		l := f.send(b, prompts[i])
+		if i%4 != 0 {
+			l.FirstToken(f.now)
+		}
+		f.later(time.Millisecond)
+	}
+	return f, prompts
+}
+
+// BenchmarkChoose is choice and reservation; the end of the lease is not counted.
+func BenchmarkChoose(b *testing.B) {
+	for _, endpoints := range []int{8, 32, 100, 1000} {
+		for _, tokens := range []int{1024, 8192, 32768} {
+			b.Run(fmt.Sprintf("endpoints=%d/tokens=%d", endpoints, tokens), func(b *testing.B) {
+				f, prompts := benchFleet(b, endpoints, tokens/64)
+				b.ReportAllocs()
+				leases := make([]*balancer.Lease, 0, 64)
+				requests := make([]balancer.Request, 64)
+				for i := 0; b.Loop(); i++ {
+					r := &requests[i%64]
+					*r = balancer.Request{Prompt: prompts[i*7%len(prompts)]}
+					l, err := f.Choose(r, f.now)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if leases = append(leases, l); len(leases) == 64 {
+						b.StopTimer()
+						for _, l := range leases {
+							f.answer(l)
+						}
+						leases = leases[:0]
+						b.StartTimer()
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkLife is a whole lease of 50 events, by 64 goroutines on one pool.
+func BenchmarkLife(b *testing.B) {
+	f, prompts := benchFleet(b, 32, 128)
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	var turn atomic.Uint64
+	b.RunParallel(func(pb *testing.PB) {
+		now := f.now
+		for pb.Next() {
+			r := &balancer.Request{Prompt: prompts[turn.Add(1)*7%uint64(len(prompts))]}
+			l, err := f.Choose(r, now)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			now = now.Add(time.Millisecond)
+			l.FirstToken(now)
+			for range 49 {
+				now = now.Add(20 * time.Millisecond)
+				l.Token(now, 1)
+			}
+			l.End(done(50), now)
+		}
+	})
+}
