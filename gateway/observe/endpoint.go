@@ -2,16 +2,34 @@ package observe
 
 import (
 	"math"
+	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/warmlane/warmlane/balancer"
 )
 
-// EndpointGauge is what the metrics show of one endpoint.
+// EndpointGauge is what the metrics show of one endpoint. Floats that are not known are NaN and do not show.
 type EndpointGauge struct {
-	Pool   string
-	Status balancer.EndpointStatus
+	Pool, URL   string
+	State       string            // serving, warming, paused, ejected, down; or draining, disabled by an operator
+	InFlight    int               // n: leases in flight
+	Decoding    int               // d: of these, answering
+	Prefill     int               // A: uncached prompt tokens sent and not yet answered by a first token
+	Context     int               // X: context tokens in flight
+	Sent        uint64            // requests sent there
+	Endings     map[string]uint64 // attempts that ended, by cause
+	StepBase    float64           // W, seconds
+	StepToken   float64           // b, seconds per context token
+	PrefillRate float64           // r, tokens per second
+	FirstFloor  float64           // al, seconds
+	Trust       float64           // q: share of predicted cache hits that came true
+	Blocks      int               // blocks in the affinity index
+	BlockBudget int               // blocks that the index keeps at most
+	Running     float64           // as scraped
+	Waiting     float64           // as scraped
+	KVUse       float64           // as scraped, 0 to 1
+	ScrapeAge   time.Duration     // of the last good scrape; -1 = there is none, or it is stale
+	Ejections   uint64            // times that the endpoint was taken out
 }
 
 // Endpoints registers read as the source of the endpoint metrics. It is called at each scrape, by one goroutine or several,
@@ -22,19 +40,24 @@ func (m *Metrics) Endpoints(read func() []EndpointGauge) {
 
 // endpointCollector turns the balancer's own numbers into metrics at the moment of a scrape, so that they cost nothing between.
 type endpointCollector struct {
-	read                   func() []EndpointGauge
-	numbers                []number
-	state, admin, failures *prometheus.Desc
+	read           func() []EndpointGauge
+	numbers        []number
+	state, endings *prometheus.Desc
 }
 
-// number is one metric of an endpoint; NaN is left out.
+// number is one metric of an endpoint.
 type number struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
-	value func(s *balancer.EndpointStatus) float64
+	value func(e *EndpointGauge) float64
 }
 
 var _ prometheus.Collector = (*endpointCollector)(nil)
+
+// endpointStates are the states that show as 0 while an endpoint has another.
+func endpointStates() []string {
+	return []string{"serving", "warming", "paused", "ejected", "down", "draining", "disabled"}
+}
 
 func endpointDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("warmlane_endpoint_"+name, help, append([]string{"pool", "endpoint"}, labels...), nil)
@@ -42,10 +65,9 @@ func endpointDesc(name, help string, labels ...string) *prometheus.Desc {
 
 func newEndpointCollector(read func() []EndpointGauge) *endpointCollector {
 	c := &endpointCollector{
-		read:     read,
-		state:    endpointDesc("state", "1 for the health that the endpoint has, 0 for the others.", "state"),
-		admin:    endpointDesc("admin_state", "1 for what the operator wants of the endpoint, 0 for the others.", "state"),
-		failures: endpointDesc("attempts_ended_total", "Attempts that ended, by cause.", "cause"),
+		read:    read,
+		state:   endpointDesc("state", "1 for the state that the endpoint has, 0 for the others.", "state"),
+		endings: endpointDesc("attempts_ended_total", "Attempts that ended, by cause.", "cause"),
 	}
 	c.counted()
 	c.learned()
@@ -53,74 +75,62 @@ func newEndpointCollector(read func() []EndpointGauge) *endpointCollector {
 	return c
 }
 
-func (c *endpointCollector) gauge(name, help string, value func(s *balancer.EndpointStatus) float64) {
+func (c *endpointCollector) gauge(name, help string, value func(e *EndpointGauge) float64) {
 	c.numbers = append(c.numbers, number{endpointDesc(name, help), prometheus.GaugeValue, value})
 }
 
-func (c *endpointCollector) counter(name, help string, value func(s *balancer.EndpointStatus) float64) {
+func (c *endpointCollector) counter(name, help string, value func(e *EndpointGauge) float64) {
 	c.numbers = append(c.numbers, number{endpointDesc(name, help), prometheus.CounterValue, value})
 }
 
 // counted are the numbers that this gateway counts itself.
 func (c *endpointCollector) counted() {
 	c.gauge("requests", "Requests of this gateway in flight there.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.InFlight) })
+		func(e *EndpointGauge) float64 { return float64(e.InFlight) })
 	c.gauge("decoding_requests", "Of these, requests that have begun to answer.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.Decoding) })
+		func(e *EndpointGauge) float64 { return float64(e.Decoding) })
 	c.gauge("pending_prompt_tokens", "Uncached prompt tokens sent there and not yet answered by a first token.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.Pending) })
+		func(e *EndpointGauge) float64 { return float64(e.Prefill) })
 	c.gauge("context_tokens", "Context tokens of the requests in flight there.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.Context) })
+		func(e *EndpointGauge) float64 { return float64(e.Context) })
 	c.counter("sent_total", "Requests sent there.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.Sent) })
+		func(e *EndpointGauge) float64 { return float64(e.Sent) })
 	c.counter("ejections_total", "Times that the endpoint was taken out.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.Ejections) })
-	c.gauge("recent_failures", "Recent failures, decaying.",
-		func(s *balancer.EndpointStatus) float64 { return s.Failing })
+		func(e *EndpointGauge) float64 { return float64(e.Ejections) })
 	c.gauge("index_blocks", "Prompt blocks that the endpoint is believed to hold.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.IndexBlocks) })
+		func(e *EndpointGauge) float64 { return float64(e.Blocks) })
 	c.gauge("index_budget_blocks", "Prompt blocks that the index keeps for the endpoint at most.",
-		func(s *balancer.EndpointStatus) float64 { return float64(s.IndexBudget) })
+		func(e *EndpointGauge) float64 { return float64(e.BlockBudget) })
 }
 
 // learned are the numbers that the balancer infers from first tokens and inter-token times.
 func (c *endpointCollector) learned() {
 	c.gauge("step_seconds", "Learned base time of one decoding step (W).",
-		func(s *balancer.EndpointStatus) float64 { return s.Step })
+		func(e *EndpointGauge) float64 { return e.StepBase })
 	c.gauge("step_seconds_per_context_token", "Learned share of a context token in a decoding step (b).",
-		func(s *balancer.EndpointStatus) float64 { return s.PerContext })
+		func(e *EndpointGauge) float64 { return e.StepToken })
 	c.gauge("prefill_tokens_per_second", "Learned prefill speed (r).",
-		func(s *balancer.EndpointStatus) float64 { return s.Rate })
+		func(e *EndpointGauge) float64 { return e.PrefillRate })
 	c.gauge("first_token_floor_seconds", "Learned least time to a first token (al).",
-		func(s *balancer.EndpointStatus) float64 { return s.Floor })
+		func(e *EndpointGauge) float64 { return e.FirstFloor })
 	c.gauge("index_trust", "Share of predicted cache hits that came true (q).",
-		func(s *balancer.EndpointStatus) float64 { return s.Trust })
-	c.gauge("foreign_requests", "Requests of others there, inferred from the engine's metrics.",
-		func(s *balancer.EndpointStatus) float64 { return s.Foreign })
+		func(e *EndpointGauge) float64 { return e.Trust })
 }
 
 // scraped are the engine's own numbers.
 func (c *endpointCollector) scraped() {
-	fresh := func(value func(l *balancer.Load) float64) func(s *balancer.EndpointStatus) float64 {
-		return func(s *balancer.EndpointStatus) float64 {
-			if !s.HasLoad {
-				return math.NaN()
-			}
-			return value(&s.Load)
-		}
-	}
 	c.gauge("engine_running_requests", "Running requests as the engine tells.",
-		fresh(func(l *balancer.Load) float64 { return l.Running }))
+		func(e *EndpointGauge) float64 { return e.Running })
 	c.gauge("engine_waiting_requests", "Waiting requests as the engine tells.",
-		fresh(func(l *balancer.Load) float64 { return l.Waiting }))
+		func(e *EndpointGauge) float64 { return e.Waiting })
 	c.gauge("engine_kv_use", "Used part of the KV memory as the engine tells, 0 to 1.",
-		fresh(func(l *balancer.Load) float64 { return l.KVUse }))
+		func(e *EndpointGauge) float64 { return e.KVUse })
 	c.gauge("scrape_age_seconds", "Time since the engine's numbers were read; missing when they are stale.",
-		func(s *balancer.EndpointStatus) float64 {
-			if !s.HasLoad {
+		func(e *EndpointGauge) float64 {
+			if e.ScrapeAge < 0 {
 				return math.NaN()
 			}
-			return s.LoadAge.Seconds()
+			return e.ScrapeAge.Seconds()
 		})
 }
 
@@ -130,32 +140,31 @@ func (c *endpointCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- n.desc
 	}
 	ch <- c.state
-	ch <- c.admin
-	ch <- c.failures
+	ch <- c.endings
 }
 
 // Collect implements prometheus.Collector.
 func (c *endpointCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range c.read() {
-		s := &e.Status
 		for _, n := range c.numbers {
-			if v := n.value(s); !math.IsNaN(v) {
-				ch <- prometheus.MustNewConstMetric(n.desc, n.kind, v, e.Pool, s.URL)
+			if v := n.value(&e); !math.IsNaN(v) {
+				ch <- prometheus.MustNewConstMetric(n.desc, n.kind, v, e.Pool, e.URL)
 			}
 		}
-		for st := balancer.Serving; st <= balancer.Down; st++ {
-			ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, is(st == s.State), e.Pool, s.URL, st.String())
+		states := endpointStates()
+		if !slices.Contains(states, e.State) {
+			states = append(states, e.State)
 		}
-		for a := balancer.Enabled; a <= balancer.Disabled; a++ {
-			ch <- prometheus.MustNewConstMetric(c.admin, prometheus.GaugeValue, is(a == s.Admin), e.Pool, s.URL, a.String())
+		for _, s := range states {
+			ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, bit(s == e.State), e.Pool, e.URL, s)
 		}
-		for cause, n := range s.Failures {
-			ch <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(n), e.Pool, s.URL, balancer.Cause(cause).String())
+		for cause, n := range e.Endings {
+			ch <- prometheus.MustNewConstMetric(c.endings, prometheus.CounterValue, float64(n), e.Pool, e.URL, cause)
 		}
 	}
 }
 
-func is(yes bool) float64 {
+func bit(yes bool) float64 {
 	if yes {
 		return 1
 	}

@@ -143,9 +143,5 @@ func (m *Metrics) LimitRefused(limit string) {
 
 // RedisUp tells whether the shared store answers. Without a call the metric does not show.
 func (m *Metrics) RedisUp(up bool) {
-	value := 0.0
-	if up {
-		value = 1
-	}
-	m.redisUp.WithLabelValues().Set(value)
+	m.redisUp.WithLabelValues().Set(bit(up))
 }

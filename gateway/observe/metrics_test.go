@@ -13,7 +13,6 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 
-	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/observe"
 )
@@ -186,17 +185,14 @@ func TestMetrics_Redis(t *testing.T) {
 
 func TestMetrics_Endpoints(t *testing.T) {
 	reg, m := serving()
-	status := balancer.EndpointStatus{
-		URL: "http://a:1", State: balancer.Ejected, Admin: balancer.Draining,
-		InFlight: 5, Decoding: 3, Pending: 900, Context: 7000, Sent: 77,
-		Step: 0.012, PerContext: math.NaN(), Rate: 4200, Floor: 0.03, Trust: 0.9, IndexBlocks: 40, IndexBudget: 3900, Ejections: 2,
-		HasLoad: true, LoadAge: 700 * time.Millisecond, Load: balancer.Load{Running: 6, Waiting: 1, KVUse: math.NaN()},
+	known := observe.EndpointGauge{
+		Pool: "llama3", URL: "http://a:1", State: "ejected",
+		InFlight: 5, Decoding: 3, Prefill: 900, Context: 7000, Sent: 77, Endings: map[string]uint64{"reset": 4},
+		StepBase: 0.012, StepToken: math.NaN(), PrefillRate: 4200, FirstFloor: 0.03, Trust: 0.9, Blocks: 40, BlockBudget: 3900,
+		Running: 6, Waiting: 1, KVUse: math.NaN(), ScrapeAge: 700 * time.Millisecond, Ejections: 2,
 	}
-	status.Failures[balancer.Reset] = 4
-	stale := balancer.EndpointStatus{URL: "http://b:1", Load: balancer.Load{Running: 6}}
-	m.Endpoints(func() []observe.EndpointGauge {
-		return []observe.EndpointGauge{{Pool: "llama3", Status: status}, {Pool: "llama3", Status: stale}}
-	})
+	stale := observe.EndpointGauge{Pool: "llama3", URL: "http://b:1", State: "new word", Running: math.NaN(), ScrapeAge: -1}
+	m.Endpoints(func() []observe.EndpointGauge { return []observe.EndpointGauge{known, stale} })
 	m.Build("v0.1.0")
 	a := func(name string) string { return "warmlane_endpoint_" + name + `{endpoint="http://a:1",pool="llama3"` }
 	expect(t, reg, strings.Join([]string{
@@ -205,13 +201,13 @@ func TestMetrics_Endpoints(t *testing.T) {
 		a("first_token_floor_seconds") + "} 0.03", a("index_trust") + "} 0.9", a("index_blocks") + "} 40",
 		a("index_budget_blocks") + "} 3900", a("ejections_total") + "} 2", a("engine_running_requests") + "} 6",
 		a("engine_waiting_requests") + "} 1", a("scrape_age_seconds") + "} 0.7",
-		a("state") + `,state="ejected"} 1`, a("state") + `,state="serving"} 0`, a("admin_state") + `,state="draining"} 1`,
-		`warmlane_endpoint_attempts_ended_total{cause="` + balancer.Reset.String() + `",endpoint="http://a:1",pool="llama3"} 4`,
-		`warmlane_endpoint_state{endpoint="http://b:1",pool="llama3",state="serving"} 1`,
+		a("state") + `,state="ejected"} 1`, a("state") + `,state="serving"} 0`,
+		`warmlane_endpoint_attempts_ended_total{cause="reset",endpoint="http://a:1",pool="llama3"} 4`,
+		`warmlane_endpoint_state{endpoint="http://b:1",pool="llama3",state="new word"} 1`,
 		`warmlane_build_info{version="v0.1.0"} 1`,
 	}, "\n"),
 		a("step_seconds_per_context_token"), a("engine_kv_use"), // not known
-		`warmlane_endpoint_engine_running_requests{endpoint="http://b:1"`, // stale: unknown, not the last value
+		`warmlane_endpoint_engine_running_requests{endpoint="http://b:1"`, `warmlane_endpoint_scrape_age_seconds{endpoint="http://b:1"`,
 	)
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil {
