@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// gateway is the process that is measured.
+type gateway struct {
+	cmd     *exec.Cmd
+	address string
+}
+
+// startGateway runs the binary in front of the engines and waits until it serves.
+func startGateway(binary, urls string) (*gateway, error) {
+	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--pool", "null="+urls) //nolint:gosec // the caller's own binary
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	g := &gateway{cmd: cmd}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		if _, rest, ok := strings.Cut(lines.Text(), "warmlane serves on "); ok {
+			g.address, _, _ = strings.Cut(rest, ",")
+			break
+		}
+	}
+	if g.address == "" {
+		g.stop()
+		return nil, fmt.Errorf("%s did not start", binary)
+	}
+	go func() { // drains the access log until the process ends
+		for lines.Scan() {
+			continue
+		}
+	}()
+	for range 100 {
+		if r, err := http.Get("http://" + g.address + "/health"); err == nil { //nolint:gosec // loopback
+			_ = r.Body.Close()
+			return g, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	g.stop()
+	return nil, fmt.Errorf("%s does not answer", binary)
+}
+
+func (g *gateway) stop() {
+	_ = g.cmd.Process.Kill()
+	_ = g.cmd.Wait()
+}
+
+// cpu is the processor time that the process has used.
+func (g *gateway) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
+	return time.Duration(user+system) * tick, err
+}
+
+// resident is the resident memory in MB.
+func (g *gateway) resident() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", g.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	return float64(pages) * float64(syscall.Getpagesize()) / 1e6, err
+}
+
+// afterRequests is the resident memory after n more plain requests at 2,000 a second.
+func (g *gateway) afterRequests(n int) (float64, error) {
+	const rate = 2000
+	r := drive(g.address, requestBody(200, false), rate, 64, time.Duration(n)*time.Second/rate)
+	if r.errors > 0 {
+		return 0, fmt.Errorf("%d of %d requests failed: %w", r.errors, r.requests, r.first)
+	}
+	return g.resident()
+}
