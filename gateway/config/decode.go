@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,12 +48,13 @@ func (d *decoder) decode(text []byte, cfg *Config) {
 		d.syntax(err)
 		return
 	}
+	docs := slices.DeleteFunc(file.Docs, func(doc *ast.DocumentNode) bool { return doc.Body == nil })
 	switch {
-	case len(file.Docs) > 1:
+	case len(docs) > 1:
 		d.broken[""] = true
-		d.at(file.Docs[1].GetToken(), "", "a second YAML document starts here", "keep one document in the file")
-	case len(file.Docs) == 1 && file.Docs[0].Body != nil:
-		d.value(file.Docs[0].Body, "", reflect.ValueOf(cfg).Elem())
+		d.at(start(docs[1].Body), "", "a second YAML document starts here", "keep one document in the file")
+	case len(docs) == 1:
+		d.value(docs[0].Body, "", reflect.ValueOf(cfg).Elem())
 	}
 }
 
