@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -24,8 +25,9 @@ const errorBodyLimit = 64 << 10
 
 // client sends requests to one base URL over kept connections.
 type client struct {
-	http    *http.Client
-	base    string // ends in the version, without a slash
+	kept    *http.Client
+	fresh   *http.Client // a connection of its own for each request
+	base    string       // ends in the version, without a slash
 	key     string
 	timeout time.Duration
 }
@@ -35,17 +37,22 @@ func newClient(cfg *Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
+	transport := http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         cfg.dial,
 		MaxIdleConnsPerHost: cfg.Concurrency,
 		IdleConnTimeout:     idleLimit,
 		DisableCompression:  true,
 	}
-	return &client{http: &http.Client{Transport: transport}, base: base, key: cfg.APIKey, timeout: cfg.Timeout}, nil
+	fresh := transport.Clone()
+	fresh.DisableKeepAlives = true
+	return &client{
+		kept: &http.Client{Transport: &transport}, fresh: &http.Client{Transport: fresh},
+		base: base, key: cfg.APIKey, timeout: cfg.Timeout,
+	}, nil
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
+func (c *client) close() { c.kept.CloseIdleConnections() }
 
 // versioned is a base path that already names the API's version.
 var versioned = regexp.MustCompile(`/v\d+$`)
@@ -79,7 +86,7 @@ func (c *client) firstModel(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.fresh.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("asking for the models: %w", err)
 	}
@@ -105,20 +112,16 @@ func (c *client) ask(ctx context.Context, cfg *Config, h *history) *answer {
 	silence := time.AfterFunc(c.timeout, func() { cancel(errSilent) })
 	defer silence.Stop()
 
-	req, err := c.request(ctx, http.MethodPost, "/chat/completions", h.body(cfg))
+	body := h.body(cfg)
 	a := &answer{start: time.Now()}
-	if err != nil {
-		a.failure = &Failure{Kind: KindNoAnswer, Message: err.Error()}
-		return a
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.post(ctx, body)
 	if err != nil {
 		return a.fail(broken(ctx, err, KindNoAnswer))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // what came is enough for a message
-		return a.fail(statusFailure(resp.StatusCode, body))
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // what came is enough for a message
+		return a.fail(statusFailure(resp.StatusCode, text))
 	}
 	if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
 		return a.fail(&Failure{Kind: KindBadAnswer, Message: fmt.Sprintf("the answer is %q, not an event stream", kind)})
@@ -127,6 +130,29 @@ func (c *client) ask(ctx context.Context, cfg *Config, h *history) *answer {
 		return a.fail(broken(ctx, err, KindCut))
 	}
 	return a.complete()
+}
+
+// post sends a chat request. A kept connection that breaks before the first byte of an answer was most likely closed
+// by the server while it was idle: the request is repeated once, on a fresh connection.
+func (c *client) post(ctx context.Context, body []byte) (*http.Response, error) {
+	var reused, answered atomic.Bool // the callbacks run on the transport's goroutines
+	watched := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(info httptrace.GotConnInfo) { reused.Store(info.Reused) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
+	req, err := c.request(watched, http.MethodPost, "/chat/completions", body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.kept.Do(req)
+	if err == nil || !reused.Load() || answered.Load() || ctx.Err() != nil {
+		return resp, err
+	}
+	req, err = c.request(ctx, http.MethodPost, "/chat/completions", body)
+	if err != nil {
+		return nil, err
+	}
+	return c.fresh.Do(req)
 }
 
 func (c *client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
@@ -139,9 +165,6 @@ func (c *client) request(ctx context.Context, method, path string, body []byte) 
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	// An empty key is not sent; it allows net/http to repeat the request on a fresh connection when a kept one turns
-	// out to be closed before the first byte of an answer.
-	req.Header["Idempotency-Key"] = nil
 	return req, nil
 }
 

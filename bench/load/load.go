@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,8 @@ type Config struct {
 	Timeout     time.Duration      // longest silence within a request; 0 = 2 minutes
 	BlockTokens int                // block size for IdealHitRate; 0 = 16
 	Progress    func(now Progress) // called after each request, never twice at once; nil = not called
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil = TCP
 }
 
 // Progress is how far a run has come.
@@ -107,6 +110,9 @@ func (c *Config) check() error {
 	}
 	if c.BlockTokens == 0 {
 		c.BlockTokens = 16
+	}
+	if c.dial == nil {
+		c.dial = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ package workload
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 )
@@ -115,6 +116,7 @@ func (s *Session) text(r *rand.Rand, number, n int) string {
 	spelled := 0
 	if number >= 0 {
 		spelled = min(n, spellWords)
+		number = s.cfg.mixed(number) & (distinct(n) - 1)
 	}
 	for i := range n {
 		if i > 0 {
@@ -128,6 +130,11 @@ func (s *Session) text(r *rand.Rand, number, n int) string {
 		b.WriteString(s.words[w])
 	}
 	return b.String()
+}
+
+// mixed spreads small numbers. Modulo any power of two it keeps them apart, because the factor is odd.
+func (c *Config) mixed(number int) int {
+	return int((uint64(number)*0x9E3779B1 + c.Seed) & math.MaxInt64) //nolint:gosec // only the low bits count
 }
 
 // What a stream of random numbers is for; part of its seed.
