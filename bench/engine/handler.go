@@ -151,7 +151,7 @@ func (s *Server) names() []string {
 func (l *life) handleChat(ctx *fasthttp.RequestCtx) {
 	b, p := readBody(ctx)
 	if p == nil && b.Messages == nil {
-		p = invalidBody("missing", "body.messages", "Field required", "<dict>")
+		p = missing(ctx, "messages")
 	}
 	if p == nil {
 		p = l.s.knows(b)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"strings"
 
@@ -61,7 +62,23 @@ func readBody(ctx *fasthttp.RequestCtx) (*body, *problem) {
 	case errors.As(err, &wrongType):
 		return nil, invalidBody("type_error", "body."+wrongType.Field, "Input should be a valid "+typeName(wrongType), wrongType.Value)
 	}
-	return nil, invalidBody("json_invalid", "body", "JSON decode error", err.Error())
+	at := len(raw)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		at = int(syntax.Offset)
+	}
+	loc := fmt.Sprintf("body.%d", at)
+	return nil, &problem{
+		status: 400, kind: "Bad Request", param: loc,
+		message: fmt.Sprintf("1 validation error:\n  {'type': 'json_invalid', 'loc': '%s', 'msg': 'JSON decode error', 'input': '<dict of 0 items>', 'ctx': {'error': '%v'}}", loc, err),
+	}
+}
+
+// missing is the answer to a body that lacks a field.
+func missing(ctx *fasthttp.RequestCtx, field string) *problem {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(ctx.Request.Body(), &fields) // readBody has accepted it
+	return invalidBody("missing", "body."+field, "Field required", fmt.Sprintf("<dict of %d items>", len(fields)))
 }
 
 func typeName(err *json.UnmarshalTypeError) string {

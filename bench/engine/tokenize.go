@@ -69,7 +69,7 @@ func (l *life) handleTokenize(ctx *fasthttp.RequestCtx) {
 	default:
 		var text string
 		if json.Unmarshal(b.Prompt, &text) != nil {
-			p = invalidBody("missing", "body.prompt", "Field required", "<dict>")
+			p = missing(ctx, "prompt")
 			break
 		}
 		l.s.lexicon.learn(text)

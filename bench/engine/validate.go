@@ -24,7 +24,7 @@ func (s *Server) limits(b *body, prompt int) (lengths, *problem) {
 	case prompt >= length:
 		return want, badRequest("input_tokens", "This model's maximum context length is %d tokens. However, your prompt contains at least %d input tokens, "+
 			"which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)",
-			length, prompt, prompt)
+			length, min(prompt, length+1), min(prompt, length+1))
 	case asked != nil && prompt+*asked > length:
 		return want, badRequest("input_tokens", "This model's maximum context length is %d tokens. However, you requested %d output tokens and your prompt contains "+
 			"at least %d input tokens, for a total of at least %d tokens. Please reduce the length of the input prompt or the number of requested output tokens. "+
