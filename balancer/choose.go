@@ -66,6 +66,7 @@ type census struct {
 	crowded, ejected, down []int32 // candidates if there is nothing better, in this order
 	full, paused           int
 	unwell                 int // known to be ill, tried or not
+	enabled, errors        int // those that may serve, and those of them ejected for errors
 	idleAdmin              int // that the operator keeps out
 	back                   time.Time
 }
@@ -84,14 +85,20 @@ func (c *census) expect(at time.Time) {
 func (p *Pool) filter(r *Request, now time.Time) error {
 	p.usable = p.usable[:0]
 	p.census.reset()
-	panicking := p.halfEjected()
 	for _, e := range p.endpoints {
 		if len(e.whole) > 0 {
 			e.presumeDone(now)
 		}
-		p.sort(e, r, panicking, now)
+		p.sort(e, r, now)
 	}
 	c := &p.census
+	if 2*c.errors > c.enabled {
+		// More than half is ejected for errors: they say more about the pool or its requests than about single
+		// endpoints, so all are tried.
+		p.usable = append(p.usable, c.ejected...)
+		c.ejected = c.ejected[:0]
+		slices.Sort(p.usable)
+	}
 	switch {
 	case len(p.usable) > 0:
 	case len(c.crowded) > 0:
@@ -113,52 +120,38 @@ func (p *Pool) filter(r *Request, now time.Time) error {
 }
 
 // sort puts e into its class.
-func (p *Pool) sort(e *Endpoint, r *Request, panicking bool, now time.Time) {
+func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 	c, h := &p.census, &e.health
 	i := int32(e.index) //nolint:gosec // bounded by maxEndpoints
 	if e.admin != Enabled {
 		c.idleAdmin++
 		return
 	}
-	if !e.serves(r.Model) {
-		return
-	}
+	c.enabled++
 	state := h.state(now)
 	if state == Down || state == Ejected {
 		c.unwell++
+		if state == Ejected && h.onFails && !h.gone {
+			c.errors++
+		}
 	}
 	switch {
+	case r.Model != "" && !e.serves(r.Model):
 	case len(r.tried) > 0 && r.hasTried(e.index):
 	case state == Down || state == Ejected && h.gone:
 		c.down = append(c.down, i)
-	case state == Ejected && !panicking:
-		c.ejected = append(c.ejected, i)
 	case state == Paused:
 		c.paused++
 		c.expect(h.pausedUntil)
 	case e.full():
 		c.full++
-	case h.crowded(e.waiting(), now):
+	case state == Ejected:
+		c.ejected = append(c.ejected, i)
+	case state == Warming && h.crowded(e.waiting(), now):
 		c.crowded = append(c.crowded, i)
 	default:
 		p.usable = append(p.usable, i)
 	}
-}
-
-// halfEjected tells that more than half of the pool is ejected for errors, so that the errors say more about the
-// pool or its requests than about single endpoints: then all are tried.
-func (p *Pool) halfEjected() bool {
-	enabled, out := 0, 0
-	for _, e := range p.endpoints {
-		if e.admin != Enabled {
-			continue
-		}
-		enabled++
-		if h := &e.health; h.out && h.onFails && !h.gone && h.refusals == 0 {
-			out++
-		}
-	}
-	return 2*out > enabled
 }
 
 // sample cuts p.usable of a large pool down to the deepest holders of the prompt, the least loaded and a few random

@@ -38,10 +38,10 @@ type Endpoint struct {
 	sent  uint64
 	whole []*Lease // of answers in one piece whose prefill is not believed done yet
 
+	health  health
 	speed   speed
 	trust   float64
 	scraped scraped
-	health  health
 	epoch   uint64 // grows with each restart seen
 }
 
@@ -55,11 +55,12 @@ type counts struct {
 	loose    int // the part of context that lies in no full block
 }
 
-func newEndpoint(index int, cfg EndpointConfig) *Endpoint {
+func (e *Endpoint) init(index int, cfg EndpointConfig) {
 	if cfg.Weight <= 0 {
 		cfg.Weight = 1
 	}
-	return &Endpoint{index: index, cfg: cfg, trust: 1, speed: speed{fW: 1, g: 1}}
+	e.index, e.cfg, e.trust = index, cfg, 1
+	e.speed.forget()
 }
 
 // URL is the endpoint's base URL.

@@ -12,7 +12,9 @@ import (
 // The failures of routers in the field that concern choice, load and index, each as a test.
 
 // smart are the policies that look at prompts.
-func smart() []string { return []string{"warm", "lmetric", "lmetric_learned", "prefix", "least_tokens"} }
+func smart() []string {
+	return []string{"warm", "lmetric", "lmetric_learned", "prefix", "least_tokens"}
+}
 
 func spread(leases []*balancer.Lease, endpoints int) (by []int, most int) {
 	by = make([]int, endpoints)

@@ -52,7 +52,7 @@ func (s *scraped) fresh(now time.Time) bool {
 // others is the faded guess of foreign requests in flight and of those of them that decode; 0 when unknown, which
 // leaves our own counts alone.
 func (s *scraped) others(now time.Time) (inFlight, decoding float64) {
-	if !s.fresh(now) || !(s.foreign > 0) {
+	if !(s.foreign > 0) || !s.fresh(now) {
 		return 0, 0
 	}
 	n := s.foreign * math.Exp(-now.Sub(s.at).Seconds()/foreignTime)

@@ -28,33 +28,37 @@ const (
 
 // health is what is known of an endpoint's ability to answer. The pool's mutex guards it.
 type health struct {
-	refusals   int       // refused dials in a row
-	refusedAt  time.Time // the first of them
+	// The first fields are read for every endpoint at every choice.
+
+	refusals    int       // refused dials in a row
+	out         bool      // ejected
+	onFails     bool      // ejected for failures, which may be forgiven
+	gone        bool      // the engine said that it shuts down
+	trial       bool      // came back and has not answered yet
+	warmSince   time.Time // zero: not in slow start
+	pausedUntil time.Time // zero: not paused
+	failing     float64   // decayed, as of failedAt
+	failedAt    time.Time
+	warmed      int // first tokens since warmSince
+
+	refusedAt  time.Time // the first of the refused dials
 	dialAt     time.Time // when to dial next
 	dialWanted bool      // a dial is wanted although none was refused
 	ended      bool      // the open streams have been given up
 
-	out     bool // ejected
-	gone    bool // the engine said that it shuts down
-	since   time.Time
-	until   time.Time
-	timeout time.Duration // of the next ejection
-	reason  string
-	trial   bool // came back and has not answered yet
-	onFails bool // ejected for failures, which may be forgiven
+	since     time.Time // of the ejection
+	until     time.Time
+	timeout   time.Duration // of the last ejection
+	reason    string
+	ejections uint64
 
-	fails       []failure
-	good, bad   float64 // decayed counts of answers and failures
-	ratedAt     time.Time
-	failing     float64 // decayed, as of failedAt
-	failedAt    time.Time
-	serial      uint64
-	pausedUntil time.Time
-	pausedAt    time.Time
-	pause       time.Duration // the last one
-
-	warmSince time.Time // zero: not in slow start
-	warmed    int       // first tokens since
+	fails     []failure
+	serial    uint64
+	good, bad float64 // decayed counts of answers and failures
+	ratedAt   time.Time
+	pausedAt  time.Time
+	pause     time.Duration // the last one
+	byCause   [causes]uint64
 
 	probing    bool
 	probeAt    time.Time
@@ -62,9 +66,6 @@ type health struct {
 	healthAt   time.Time
 	idleAt     time.Time // of the last probe of an idle endpoint
 	progress   time.Time // last event of any stream
-
-	byCause   [causes]uint64
-	ejections uint64
 }
 
 // failure is one that counts towards ejection.
@@ -83,13 +84,24 @@ func (h *health) state(now time.Time) State {
 		return Down
 	case h.out:
 		return Ejected
-	case now.Before(h.pausedUntil):
+	case h.paused(now):
 		return Paused
 	case h.warming(now):
 		return Warming
 	default:
 		return Serving
 	}
+}
+
+// paused tells whether a pause is on, and ends it in time.
+func (h *health) paused(now time.Time) bool {
+	if h.pausedUntil.IsZero() {
+		return false
+	}
+	if !now.Before(h.pausedUntil) {
+		h.pausedUntil = time.Time{}
+	}
+	return !h.pausedUntil.IsZero()
 }
 
 // warming tells whether a slow start is on, and ends it in time.

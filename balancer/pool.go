@@ -87,11 +87,13 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if s, ok := cfg.Policy.(Sampler); ok {
 		p.samples = s.Samples()
 	}
+	all := make([]Endpoint, len(cfg.Endpoints)) // side by side, for the passes over all of them
 	for i, ec := range cfg.Endpoints {
 		if p.byURL[ec.URL] != nil {
 			return nil, fmt.Errorf("making pool %q: endpoint %s is listed twice", cfg.Name, ec.URL)
 		}
-		e := newEndpoint(i, ec)
+		e := &all[i]
+		e.init(i, ec)
 		p.endpoints = append(p.endpoints, e)
 		p.byURL[ec.URL] = e
 		p.setBudget(e)

@@ -69,13 +69,14 @@ func (s *sums) centred(now time.Time) (xx, xy float64) {
 
 // speed is what one endpoint's samples say.
 type speed struct {
+	step, perCtx, perTok, floor float64 // W, b, 1/r, al: what the policy is told
+
 	steps, firsts sums
 	lastStep      time.Time // of the last step sample
 	lastFirst     time.Time // of the last first token
 	lastWait      time.Time // last moment at which a request waited for its first token
 
-	fW, g                       float64 // factors over the pool
-	step, perCtx, perTok, floor float64 // W, b, 1/r, al: what the policy is told
+	fW, g float64 // factors over the pool
 }
 
 func (s *speed) measured() bool { return s.steps.n >= stepSamples }
