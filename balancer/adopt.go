@@ -20,7 +20,7 @@ func (p *Pool) Adopt(old *Pool) {
 	for _, e := range p.endpoints {
 		was := old.byURL[e.cfg.URL]
 		if was == nil {
-			e.health.warmSince = old.traffic
+			p.newcomers = append(p.newcomers, e)
 			continue
 		}
 		e.admin, e.speed, e.trust, e.scraped, e.epoch = was.admin, was.speed, was.trust, was.scraped, was.epoch

@@ -21,6 +21,10 @@ func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
+	for _, e := range p.newcomers {
+		e.health.warmSince = now
+	}
+	p.newcomers = nil
 	if err := p.filter(r, now); err != nil {
 		return nil, err
 	}

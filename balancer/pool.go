@@ -64,6 +64,8 @@ type Pool struct {
 	traffic  time.Time // of the last choice
 	serial   uint64    // of requests without blocks that failed
 
+	newcomers []*Endpoint // that a reload has added; they start slowly with the first choice
+
 	// What follows is the working space of one choice.
 	usable         []int32
 	census         census

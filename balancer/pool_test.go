@@ -366,6 +366,9 @@ func TestPool_AdoptKeepsWhatWasLearned(t *testing.T) {
 		t.Errorf("after a reload %d tokens match on %s, want 1920 on %s",
 			l.Decision().Matched, l.Endpoint().URL(), first.Endpoint().URL())
 	}
+	if s := f.Status(f.now)[2]; s.State != balancer.Warming {
+		t.Errorf("an endpoint that the reload added is %v, want warming", s.State)
+	}
 	if s := f.Status(f.now)[0]; s.IndexBudget != 100_000/64 {
 		t.Errorf("budget after a reload is %d blocks, want %d", s.IndexBudget, 100_000/64)
 	}
