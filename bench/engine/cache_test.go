@@ -150,7 +150,7 @@ func TestCache_EqualPromptsAtOnceAreComputedTwice(t *testing.T) {
 func TestCore_ChunksAPromptOverSteps(t *testing.T) {
 	r := newRig(t, engine.CoreConfig{MaxBatchedTokens: 100})
 	q := r.do(250, 1, nil)
-	if got := r.Counters().Step; got != 3 {
+	if got := r.Counters().Steps; got != 3 {
 		t.Errorf("%d steps for 250 tokens at 100 a step, want 3", got)
 	}
 	if q.FirstToken == 0 || q.FirstToken != q.Finished {

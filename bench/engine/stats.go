@@ -64,12 +64,12 @@ func newStats() Stats {
 
 // Counters are the figures of a core that tests and reports ask for. Queries and hits are tokens.
 type Counters struct {
-	Queries, Hits                        uint64
-	Submitted, Requests, Aborted         uint64 // taken, finished, given up by their client
-	Preemptions                          uint64
-	PromptTokens, GenerationTokens, Step uint64
-	Running, Waiting                     int
-	KVUse                                float64 // share of blocks held by live requests, 0 to 1
+	Queries, Hits                         uint64
+	Submitted, Requests, Aborted          uint64 // taken, finished, given up by their client
+	Preemptions                           uint64
+	PromptTokens, GenerationTokens, Steps uint64
+	Running, Waiting                      int
+	KVUse                                 float64 // share of blocks held by live requests, 0 to 1
 }
 
 // Counters returns the present figures.
@@ -78,7 +78,7 @@ func (c *Core) Counters() Counters {
 	return Counters{
 		Queries: s.Queries, Hits: s.Hits,
 		Submitted: s.Submitted, Requests: s.Succeeded, Aborted: s.Aborted,
-		Preemptions: s.Preemptions, PromptTokens: s.PromptTokens, GenerationTokens: s.GenerationTokens, Step: s.Steps,
+		Preemptions: s.Preemptions, PromptTokens: s.PromptTokens, GenerationTokens: s.GenerationTokens, Steps: s.Steps,
 		Running: len(c.running), Waiting: c.waiting.len(), KVUse: c.pool.usage(),
 	}
 }

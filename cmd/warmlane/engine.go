@@ -32,7 +32,7 @@ type EngineCmd struct {
 	MaxNumSeqs    int           `help:"Requests that run at once, in place of the preset's."`
 	MaxQueuedReqs int           `help:"Refuse requests beyond this number in flight with 503."`
 	RejectStream  bool          `help:"Refuse streams with 200 and an error event, as vLLM often does."`
-	ApiKey        string        `env:"WARMLANE_ENGINE_KEY" help:"Ask for this key below /v1."`
+	APIKey        string        `env:"WARMLANE_ENGINE_KEY" help:"Ask for this key below /v1."`
 	StartDelay    time.Duration `help:"Simulated time from a start until the port opens."`
 	Slow          []string      `placeholder:"N=FACTOR" help:"Replica N, counted from 1, takes FACTOR times as long. May be repeated."`
 	Fail          []string      `sep:"none" placeholder:"N=KIND@TIME,..." help:"What happens to replica N and when, in simulated time: die, vanish, drain, hang, refuse, refuse=429, error500, cut, slow=FACTOR, return; for example 2=die@30s,return@60s. May be repeated."`
@@ -88,7 +88,7 @@ func (c *EngineCmd) configs() ([]engine.Config, error) {
 			Model:  c.Model, Aliases: c.Alias, Adapters: c.Adapter, Dialect: engine.Dialect(c.Dialect),
 			Preset: c.Preset, Blocks: c.Blocks, MaxModelLen: c.MaxModelLen, MaxSeqs: c.MaxNumSeqs,
 			TimeScale: c.TimeScale, Seed: c.Seed, Replica: i, OutputMean: c.OutputMean,
-			MaxQueuedReqs: c.MaxQueuedReqs, RejectInStream: c.RejectStream, APIKey: c.ApiKey, StartDelay: c.StartDelay,
+			MaxQueuedReqs: c.MaxQueuedReqs, RejectInStream: c.RejectStream, APIKey: c.APIKey, StartDelay: c.StartDelay,
 			Log: log.With("replica", i+1),
 		}
 	}
