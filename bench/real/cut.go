@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// endsWithin is how soon a stream of a stopped replica must end.
+	endsWithin = 10 * time.Second
+	// laterEvery is the pause between two requests after the stop.
+	laterEvery = 250 * time.Millisecond
+	// begun is how many events show that a stream is under way.
+	begun = 3
+)
+
+// cut is what became of streams and later requests when a replica was stopped.
+type cut struct {
+	doomed    int           // streams that the engine ran when it was stopped
+	explicit  []*stream     // streams that ended with an explicit error within the time
+	wrong     []*stream     // streams that ended in any other way than explicitly or whole
+	silent    []*stream     // streams without an event for half the time, at its end
+	later     int           // requests begun after the stop
+	failed    []error       // those of them that failed
+	slowest   time.Duration // of explicit, since the stop
+	survivors int           // streams that go on
+}
+
+// stopUnderLoad opens streams through a gateway, stops the second replica and watches what the clients see.
+func stopUnderLoad(ctx context.Context, o options, dir string, replicas []replica) (c *cut, err error) {
+	g, err := serve(ctx, o.binary, dir, "warm", replicas)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, g.stop()) }()
+	ctx, hangUp := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer hangUp()
+
+	streams, err := openStreams(ctx, &readers, g.url, o.streams)
+	if err != nil {
+		return nil, err
+	}
+	victim := replicas[len(replicas)-1]
+	count, err := victim.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if count.running == 0 {
+		return nil, fmt.Errorf("none of %d streams went to %s", o.streams, victim.url)
+	}
+	if err := syscall.Kill(victim.pid, syscall.SIGTERM); err != nil {
+		return nil, fmt.Errorf("stopping %s: %w", victim.url, err)
+	}
+	stopped := time.Now()
+	c = &cut{doomed: count.running}
+	c.later, c.failed = askUntil(ctx, g.url, stopped.Add(endsWithin))
+	c.sort(streams, stopped)
+	return c, c.judge()
+}
+
+// openStreams begins n long answers and waits until each has some events.
+func openStreams(ctx context.Context, readers *sync.WaitGroup, url string, n int) ([]*stream, error) {
+	streams := make([]*stream, n)
+	for i := range streams {
+		streams[i] = newStream(i)
+		readers.Go(func() { streams[i].read(ctx, url) })
+	}
+	limit := time.NewTimer(2 * time.Minute)
+	defer limit.Stop()
+	for _, s := range streams {
+		select {
+		case <-s.begun:
+		case <-s.over:
+			return nil, fmt.Errorf("stream %d ended before its time: %s", s.number, s.ending())
+		case <-limit.C:
+			return nil, fmt.Errorf("stream %d has no %d events after 2 minutes", s.number, begun)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return streams, nil
+}
+
+// askUntil makes one small request after the other until a time and tells which failed.
+func askUntil(ctx context.Context, url string, end time.Time) (n int, failed []error) {
+	tick := time.NewTicker(laterEvery)
+	defer tick.Stop()
+	var mu sync.Mutex
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	for time.Now().Before(end) && ctx.Err() == nil {
+		number := n
+		n++
+		waiting.Go(func() {
+			if err := ask(ctx, url, number); err != nil {
+				mu.Lock()
+				failed = append(failed, err)
+				mu.Unlock()
+			}
+		})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	waiting.Wait()
+	return n, failed
+}
+
+// sort puts each stream to its kind.
+func (c *cut) sort(streams []*stream, stopped time.Time) {
+	for _, s := range streams {
+		state := s.state()
+		switch {
+		case !state.over && time.Since(state.last) > endsWithin/2:
+			c.silent = append(c.silent, s)
+		case !state.over:
+			c.survivors++
+		case state.whole:
+			c.survivors++
+		case state.explicit && state.last.Sub(stopped) <= endsWithin:
+			c.explicit = append(c.explicit, s)
+			c.slowest = max(c.slowest, state.last.Sub(stopped))
+		default:
+			c.wrong = append(c.wrong, s)
+		}
+	}
+}
+
+// judge says what is not as promised.
+func (c *cut) judge() error {
+	var faults []error
+	for _, s := range c.wrong {
+		faults = append(faults, fmt.Errorf("stream %d ended without a word: %s", s.number, s.ending()))
+	}
+	for _, s := range c.silent {
+		faults = append(faults, fmt.Errorf("stream %d hangs: no event for %v", s.number, time.Since(s.state().last).Round(time.Second)))
+	}
+	if len(c.explicit) < c.doomed {
+		faults = append(faults, fmt.Errorf("%d streams ran on the replica, %d ended with an explicit error", c.doomed, len(c.explicit)))
+	}
+	if n := len(c.failed); n > 0 {
+		faults = append(faults, fmt.Errorf("%d of %d later requests failed, the first with: %w", n, c.later, c.failed[0]))
+	}
+	return errors.Join(faults...)
+}
+
+// String tells the outcome to a person.
+func (c *cut) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nSIGTERM to one replica with %d streams: %d ended with an explicit error", c.doomed, len(c.explicit))
+	if len(c.explicit) > 0 {
+		fmt.Fprintf(&b, ", the last after %.1f s (%s)", c.slowest.Seconds(), c.explicit[0].ending())
+	}
+	fmt.Fprintf(&b, ";\n%d went on at the other one, %d hung, %d ended otherwise; of %d later requests %d failed.\n",
+		c.survivors, len(c.silent), len(c.wrong), c.later, len(c.failed))
+	return b.String()
+}
