@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/warmlane/warmlane/gateway/failure"
@@ -119,7 +120,7 @@ func (v *View) fillNumbers(m *members) *failure.Error {
 			return fail
 		}
 		if n > 0 {
-			v.MaxTokens = n
+			v.MaxTokens = min(n, math.MaxInt32)
 		}
 	}
 	return nil
