@@ -18,7 +18,6 @@ type Lease struct {
 	uncached  int // tokens charged to pending
 	loose     int // tokens of prompt that lie in no full block
 	predicted int // tokens believed cached, not scaled by trust
-	depth     int // the same in blocks
 	relayed   int // tokens of the answer so far
 
 	probe bool
@@ -37,11 +36,11 @@ func (l *Lease) Decision() *Decision { return &l.decision }
 func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	l := &Lease{
 		pool: p, endpoint: e, request: r, dispatched: now, last: now, epoch: e.epoch,
-		prompt: r.tokens(), depth: int(p.match.Depth[e.index]),
+		prompt: r.tokens(),
 	}
 	chain := r.blocks()
 	l.loose = l.prompt - r.tokensIn(len(chain))
-	l.predicted = min(r.tokensIn(l.depth), l.prompt)
+	l.predicted = min(r.tokensIn(int(p.match.Depth[e.index])), l.prompt)
 	l.uncached = l.prompt - int(e.trust*float64(l.predicted))
 	l.estimate = seconds(e.speed.floor + float64(e.count.pending+l.uncached)*e.speed.perTok)
 	p.index.Use(e.index, chain, &p.match, now)
@@ -153,7 +152,7 @@ func (l *Lease) settleIndex(o Outcome) {
 	case l.first:
 		x.Release(e.index, chain)
 	default:
-		x.TakeBack(e.index, chain, l.depth)
+		x.TakeBack(e.index, chain)
 	}
 }
 

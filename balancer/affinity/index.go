@@ -55,42 +55,51 @@ func (x *Index) Use(e int, chain []uint64, m *Match, now time.Time) {
 	x.renew(e, ids, func(node uint32) { l.hold(node) })
 }
 
-// Finish ends a request that [Index.Use] began: it is no longer in flight over its chain, and the answer's blocks
-// are held as well, behind the chain's.
+// Finish ends a request that [Index.Use] began and that the engine answered: it is no longer in flight over its chain,
+// and the answer's blocks are held as well, behind the chain's.
 func (x *Index) Finish(e int, chain, answer []uint64) {
 	x.chain = append(append(x.chain[:0], chain...), answer...)
-	prompt := len(chain)
-	all := x.chain[:min(len(x.chain), x.lanes[e].budget)]
-	ids := x.lookUp(all, nil)
+	ids := x.lookUp(x.chain[:min(len(x.chain), x.lanes[e].budget)], nil)
 	l, at := x.lanes[e], len(ids)
 	x.renew(e, ids, func(node uint32) {
 		at--
-		if at < prompt {
+		if at < len(chain) {
 			l.release(node)
+		}
+		l.refs[node] |= proven
+	})
+}
+
+// Release ends a request that [Index.Use] began and whose answer had begun: its chain stays held where it is.
+func (x *Index) Release(e int, chain []uint64) {
+	l := x.lanes[e]
+	x.unwind(e, chain, func(node uint32) {
+		l.release(node)
+		l.refs[node] |= proven
+	})
+}
+
+// TakeBack ends a request that [Index.Use] began and that came to nothing: its blocks are no longer believed held,
+// unless a request that was answered has proven them or another one in flight there has them too.
+func (x *Index) TakeBack(e int, chain []uint64) {
+	l := x.lanes[e]
+	x.unwind(e, chain, func(node uint32) {
+		l.release(node)
+		if l.refs[node] == 0 {
+			x.dropNode(e, node)
 		}
 	})
 }
 
-// Release ends a request that [Index.Use] began and changes nothing else.
-func (x *Index) Release(e int, chain []uint64) { x.unwind(e, chain, math.MaxInt) }
-
-// TakeBack ends a request that [Index.Use] began and that came to nothing: the blocks from position from on are no
-// longer believed held, unless another request in flight there has them too.
-func (x *Index) TakeBack(e int, chain []uint64, from int) { x.unwind(e, chain, from) }
-
-func (x *Index) unwind(e int, chain []uint64, from int) {
+// unwind calls each for the nodes of a chain from the last to the first.
+func (x *Index) unwind(e int, chain []uint64, each func(node uint32)) {
 	l := x.lanes[e]
 	ids := x.knownPart(chain)
 	guess := uint32(0)
 	for i := len(ids) - 1; i >= 0; i-- {
-		node := l.find(ids[i], guess)
-		if node == 0 {
-			continue
-		}
-		guess = l.nodes[node].newer
-		l.release(node)
-		if i >= from && l.refs[node] == 0 {
-			x.dropNode(e, node)
+		if node := l.find(ids[i], guess); node != 0 {
+			guess = l.nodes[node].newer
+			each(node)
 		}
 	}
 }
@@ -241,7 +250,7 @@ func (x *Index) Adopt(e int, old *Index, from int) {
 		if l.find(id, 0) != 0 {
 			continue
 		}
-		l.add(id)
+		l.refs[l.add(id)] = o.refs[n] & proven
 		b := x.blocks.at(id)
 		b.set = x.holders.add(b.set, int(b.holders), e)
 		b.holders++

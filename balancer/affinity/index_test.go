@@ -19,7 +19,7 @@ func chain(trunk, branch uint64, shared, n int) []uint64 {
 	for i := range c {
 		seed := trunk
 		if i >= shared {
-			seed = trunk<<20 ^ branch
+			seed = trunk<<20 ^ branch ^ uint64(shared)<<40 //nolint:gosec // test data
 		}
 		c[i] = (seed+1)*0x9e3779b97f4a7c15 ^ uint64(i+1)*0xc2b2ae3d27d4eb4f //nolint:gosec // test data
 	}
@@ -31,12 +31,13 @@ type naive struct {
 	budget int
 	order  [][]uint64 // by endpoint, newest first
 	refs   []map[uint64]int
+	proven []map[uint64]bool
 }
 
 func newNaive(endpoints, budget int) *naive {
-	n := &naive{budget: budget, order: make([][]uint64, endpoints), refs: make([]map[uint64]int, endpoints)}
+	n := &naive{budget: budget, order: make([][]uint64, endpoints), refs: make([]map[uint64]int, endpoints), proven: make([]map[uint64]bool, endpoints)}
 	for i := range n.refs {
-		n.refs[i] = map[uint64]int{}
+		n.refs[i], n.proven[i] = map[uint64]int{}, map[uint64]bool{}
 	}
 	return n
 }
@@ -57,6 +58,7 @@ func (n *naive) renew(e int, c []uint64) {
 	for len(n.order[e]) > n.budget {
 		last := len(n.order[e]) - 1
 		delete(n.refs[e], n.order[e][last])
+		delete(n.proven[e], n.order[e][last])
 		n.order[e] = n.order[e][:last]
 	}
 }
@@ -78,12 +80,21 @@ func (n *naive) release(e int, c []uint64) {
 	}
 }
 
-func (n *naive) takeBack(e int, c []uint64, from int) {
+func (n *naive) takeBack(e int, c []uint64) {
 	n.release(e, c)
-	for i, h := range c {
-		if i >= from && n.refs[e][h] == 0 {
+	for _, h := range c {
+		if n.refs[e][h] == 0 && !n.proven[e][h] {
 			n.order[e] = slices.DeleteFunc(n.order[e], func(x uint64) bool { return x == h })
 		}
+	}
+}
+
+func (n *naive) finish(e int, c, answer []uint64) {
+	n.release(e, c)
+	all := append(slices.Clone(c), answer...)
+	n.renew(e, all)
+	for _, h := range all[:min(len(all), n.budget)] {
+		n.proven[e][h] = true
 	}
 }
 
@@ -97,7 +108,6 @@ func TestIndex_LikeNaive(t *testing.T) {
 type running struct {
 	e     int
 	chain []uint64
-	depth int
 }
 
 func compareWithNaive(t *rapid.T, endpoints int) {
@@ -126,7 +136,6 @@ func compareWithNaive(t *rapid.T, endpoints int) {
 	t.Repeat(map[string]func(*rapid.T){
 		"use": func(t *rapid.T) {
 			r := running{e: endpoint.Draw(t, "endpoint"), chain: anyChain.Draw(t, "chain")}
-			r.depth = n.depth(r.e, r.chain)
 			x.Walk(r.chain, now, &m)
 			x.Use(r.e, r.chain, &m, now)
 			n.use(r.e, r.chain)
@@ -134,20 +143,22 @@ func compareWithNaive(t *rapid.T, endpoints int) {
 		},
 		"finish": func(t *rapid.T) {
 			r := end(t)
-			answer := chain(77, rapid.Uint64Range(0, 5).Draw(t, "answer"), 0, 3)
+			answer := chain(uint64(len(r.chain)), rapid.Uint64Range(0, 5).Draw(t, "answer"), 0, 3) //nolint:gosec // test data
+			for i := range answer {                                                                // a block's hash is over its parent
+				answer[i] ^= append([]uint64{1}, r.chain...)[len(r.chain)] << 1
+			}
 			x.Finish(r.e, r.chain, answer)
-			n.release(r.e, r.chain)
-			n.renew(r.e, append(slices.Clone(r.chain), answer...))
+			n.finish(r.e, r.chain, answer)
 		},
 		"take back": func(t *rapid.T) {
 			r := end(t)
-			x.TakeBack(r.e, r.chain, r.depth)
-			n.takeBack(r.e, r.chain, r.depth)
+			x.TakeBack(r.e, r.chain)
+			n.takeBack(r.e, r.chain)
 		},
 		"drop": func(t *rapid.T) {
 			e := endpoint.Draw(t, "endpoint")
 			x.Drop(e)
-			n.order[e], n.refs[e] = nil, map[uint64]int{}
+			n.order[e], n.refs[e], n.proven[e] = nil, map[uint64]int{}, map[uint64]bool{}
 			flying = slices.DeleteFunc(flying, func(r running) bool { return r.e == e })
 		},
 		"": func(t *rapid.T) {
@@ -206,17 +217,30 @@ func TestIndex_SiblingKeepsWhatAFailureTakesBack(t *testing.T) {
 	c := chain(1, 1, 0, 5)
 	x.Use(0, c, nil, start)
 	x.Use(0, c, nil, start)
-	x.TakeBack(0, c, 0)
+	x.TakeBack(0, c)
 	var m affinity.Match
 	if x.Walk(c, start, &m); m.Depth[0] != 5 {
 		t.Errorf("depth %d after one of two siblings failed, want 5", m.Depth[0])
 	}
-	x.TakeBack(0, c, 0)
+	x.TakeBack(0, c)
 	if x.Walk(c, start, &m); m.Depth[0] != 0 {
 		t.Errorf("depth %d after both siblings failed, want 0", m.Depth[0])
 	}
 	if blocks, holdings, _ := x.Size(); blocks != 0 || holdings != 0 {
 		t.Errorf("%d blocks and %d holdings are left, want none", blocks, holdings)
+	}
+}
+
+func TestIndex_FailureTakesNothingFromAnAnswer(t *testing.T) {
+	x := affinity.New(1)
+	short, long := chain(1, 1, 0, 5), chain(1, 1, 0, 9)
+	x.Use(0, short, nil, start) // comes first, fails last
+	x.Use(0, long, nil, start)
+	x.Finish(0, long, nil)
+	x.TakeBack(0, short)
+	var m affinity.Match
+	if x.Walk(long, start, &m); m.Depth[0] != 9 {
+		t.Errorf("%d of 9 blocks of an answered prompt are left after another's failure", m.Depth[0])
 	}
 }
 

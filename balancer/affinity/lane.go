@@ -10,7 +10,7 @@ type node struct {
 // lane is what one endpoint holds: a ring from newest to oldest and a table to find a block's node.
 type lane struct {
 	nodes  []node
-	refs   []uint16 // requests in flight over each node
+	refs   []uint16 // requests in flight over each node, and whether it is proven
 	slots  []uint32
 	free   uint32 // linked by older
 	n      int
@@ -123,7 +123,7 @@ func (l *lane) oldest() uint32 { return l.nodes[0].newer }
 // remove frees a node.
 func (l *lane) remove(id uint32) {
 	l.unlink(id)
-	if l.refs[id] > 0 {
+	if l.inFlight(id) {
 		l.busy--
 	}
 	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
@@ -149,12 +149,17 @@ func (l *lane) remove(id uint32) {
 	l.n--
 }
 
+// proven marks a node whose block the engine is known to have prefilled; the rest of the word counts requests.
+const proven = 1 << 15
+
+func (l *lane) inFlight(id uint32) bool { return l.refs[id]&^proven > 0 }
+
 // hold counts one more request in flight over a node.
 func (l *lane) hold(id uint32) {
-	switch l.refs[id] {
+	switch l.refs[id] &^ proven {
 	case 0:
 		l.busy++
-	case 1<<16 - 1:
+	case proven - 1:
 		return
 	}
 	l.refs[id]++
@@ -162,11 +167,11 @@ func (l *lane) hold(id uint32) {
 
 // release counts one less.
 func (l *lane) release(id uint32) {
-	if l.refs[id] == 0 {
+	if !l.inFlight(id) {
 		return
 	}
 	l.refs[id]--
-	if l.refs[id] == 0 {
+	if !l.inFlight(id) {
 		l.busy--
 	}
 }

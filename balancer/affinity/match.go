@@ -142,7 +142,7 @@ func (x *Index) InFlightDepth(e int, m *Match) int {
 	low, high := 0, int(m.Depth[e]) // all below low are in flight, none from high on
 	for low < high {
 		mid := (low + high) / 2
-		if node := l.find(m.ids[mid], 0); node != 0 && l.refs[node] > 0 {
+		if node := l.find(m.ids[mid], 0); node != 0 && l.inFlight(node) {
 			low = mid + 1
 		} else {
 			high = mid
