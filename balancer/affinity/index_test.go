@@ -302,7 +302,7 @@ func TestIndex_AdoptKeepsOrderAndBudget(t *testing.T) {
 
 // TestIndex_MemoryStaysSmall fills the caches of a fleet with sessions under shared heads and weighs the index.
 func TestIndex_MemoryStaysSmall(t *testing.T) {
-	for _, endpoints := range []int{32, 256} {
+	for _, endpoints := range []int{32, 96} {
 		x := affinity.New(endpoints)
 		r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // test data
 		for range endpoints * 50 {
