@@ -38,12 +38,25 @@ func (j *journal) last() bool {
 	return j.states[len(j.states)-1]
 }
 
-func (j *journal) check(t *testing.T, changes, away, back int) {
+// check checks that Redis was away at least once, and that each change of state was told and logged once. On a busy machine
+// there may be more changes than the test made.
+func (j *journal) check(t *testing.T) {
 	t.Helper()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	away, back := 0, 0
+	for i, up := range j.states {
+		if i > 0 && up == j.states[i-1] {
+			t.Errorf("told one state twice: %v", j.states)
+		}
+		if !up {
+			away++
+		} else if i > 0 {
+			back++
+		}
+	}
 	text := j.lines.String()
-	if len(j.states) != changes || strings.Count(text, "does not answer") != away || strings.Count(text, "answers again") != back {
+	if away == 0 || strings.Count(text, "does not answer") != away || strings.Count(text, "answers again") != back {
 		t.Errorf("told the states %v and logged\n%s", j.states, text)
 	}
 }
@@ -66,6 +79,16 @@ func timed(t *testing.T, l *limit.Limiter, user string) (bool, time.Duration) {
 	start := time.Now()
 	_, fail := l.Reserve(t.Context(), &limit.Query{User: user})
 	return fail == nil, time.Since(start)
+}
+
+// grantsAll checks that the whole limit is granted, in Redis.
+func grantsAll(t *testing.T, l *limit.Limiter) {
+	t.Helper()
+	user := "x"
+	eventually(t, "the whole limit is granted after the return", func() bool {
+		user += "x"
+		return passes(t, l, limit.Query{User: user}, 20) == 10
+	})
 }
 
 const (
@@ -97,10 +120,8 @@ func TestRedis_HangsThenReturns(t *testing.T) {
 	}
 	server.signal(syscall.SIGCONT)
 	eventually(t, "redis is asked again", j.last)
-	if got := passes(t, l, limit.Query{User: "c"}, 20); got != 10 {
-		t.Errorf("%d of 20 requests passed after the return, want the whole limit", got)
-	}
-	j.check(t, 3, 1, 1)
+	grantsAll(t, l)
+	j.check(t)
 }
 
 func TestRedis_DiesThenReturns(t *testing.T) {
@@ -114,10 +135,8 @@ func TestRedis_DiesThenReturns(t *testing.T) {
 	}
 	server.start()
 	eventually(t, "redis is asked again", j.last)
-	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 10 {
-		t.Errorf("%d of 20 requests passed after the return, want the whole limit", got)
-	}
-	j.check(t, 3, 1, 1)
+	grantsAll(t, l)
+	j.check(t)
 }
 
 func TestRedis_ConcurrentRequestsWaitOnce(t *testing.T) {
@@ -143,7 +162,7 @@ func TestRedis_ConcurrentRequestsWaitOnce(t *testing.T) {
 	if slowest > ceiling {
 		t.Errorf("a request waited %s", slowest)
 	}
-	j.check(t, 2, 1, 0)
+	j.check(t)
 }
 
 func TestRedis_AwayAtStart(t *testing.T) {
@@ -160,7 +179,7 @@ func TestRedis_AwayAtStart(t *testing.T) {
 	}
 	server.start()
 	eventually(t, "redis is asked", shared.Up)
-	j.check(t, 2, 1, 1)
+	j.check(t)
 }
 
 // TestRedis_RefusesWrites has a Redis that answers but cannot count: it is as good as away.
@@ -172,5 +191,5 @@ func TestRedis_RefusesWrites(t *testing.T) {
 	}
 	server.command("REPLICAOF", "NO", "ONE")
 	eventually(t, "redis is asked again", j.last)
-	j.check(t, 3, 1, 1)
+	j.check(t)
 }

@@ -1,7 +1,6 @@
 package limit_test
 
 import (
-	"math/big"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -13,20 +12,19 @@ import (
 	"github.com/warmlane/warmlane/gateway/limit"
 )
 
-// modelBucket is a token bucket in rational numbers, written for clearness alone.
+// modelBucket is a token bucket written for clearness alone. Its level counts in fractions of a request whose denominator is
+// the period in microseconds, which is exact.
 type modelBucket struct {
-	size  int64
-	per   time.Duration
-	level *big.Rat
-	at    time.Time
+	size, period, level int64
+	at                  time.Time
+}
+
+func newModelBucket(r config.Rate, now time.Time) *modelBucket {
+	return &modelBucket{size: r.N, period: r.Per.Microseconds(), level: r.N * r.Per.Microseconds(), at: now}
 }
 
 func (b *modelBucket) refill(now time.Time) {
-	gained := big.NewRat(int64(now.Sub(b.at)/time.Microsecond)*b.size, int64(b.per/time.Microsecond))
-	b.level.Add(b.level, gained)
-	if full := big.NewRat(b.size, 1); b.level.Cmp(full) > 0 {
-		b.level = full
-	}
+	b.level = min(b.size*b.period, b.level+now.Sub(b.at).Microseconds()*b.size)
 	b.at = now
 }
 
@@ -37,13 +35,13 @@ func TestReserve_EqualsTheModel(t *testing.T) {
 		l := limiter(config.Limit{Name: "x", Requests: rates})
 		var model []*modelBucket
 		for _, r := range rates {
-			model = append(model, &modelBucket{size: r.N, per: r.Per, level: big.NewRat(r.N, 1), at: c.Now()})
+			model = append(model, newModelBucket(r, c.Now()))
 		}
 		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
-		one, passed := big.NewRat(1, 1), 0
+		passed := 0
 		arrivals := 100_000
 		if strings.HasSuffix(t.Name(), "redis") {
-			arrivals = 2000 // half a millisecond each
+			arrivals = 800 // half a millisecond each
 		}
 		for i := range arrivals {
 			// Mostly bursts, some pauses, a rare long one.
@@ -51,12 +49,12 @@ func TestReserve_EqualsTheModel(t *testing.T) {
 			want := true
 			for _, b := range model {
 				b.refill(c.Now())
-				want = want && b.level.Cmp(one) >= 0
+				want = want && b.level >= b.period
 			}
 			if want {
 				passed++
 				for _, b := range model {
-					b.level.Sub(b.level, one)
+					b.level -= b.period
 				}
 			}
 			_, fail := l.Reserve(t.Context(), &limit.Query{})

@@ -86,15 +86,3 @@ func TestAccessLog_Formats(t *testing.T) {
 	f("text", "debug", `msg=request`)
 	f("json", "warn", "")
 }
-
-func TestAccessLog_IsCheap(t *testing.T) {
-	log := observe.NewAccessLog(observe.NewHandler(discard{}, "json", "info"))
-	r := fullRecord()
-	if n := testing.AllocsPerRun(200, func() { log.Write(&r) }); n > 5 {
-		t.Errorf("%v allocations a line, want at most 5", n)
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
