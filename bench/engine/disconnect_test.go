@@ -84,7 +84,7 @@ func leave(t *testing.T, stream, reset, wait bool) time.Duration {
 }
 
 func TestServer_AConnectionServesManyRequestsAndIsClosedWhenIdle(t *testing.T) {
-	s := start(t, engine.Config{KeepAlive: 100 * time.Millisecond})
+	s := start(t, engine.Config{KeepAlive: 500 * time.Millisecond})
 	conn := open(t, s, `{"messages":[{"role":"user","content":"hi"}],"max_tokens":3}`)
 	r := bufio.NewReader(conn)
 	for i := range 5 {

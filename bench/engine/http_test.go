@@ -261,7 +261,7 @@ func prompts(n int) []string {
 }
 
 func TestServer_StreamsTokenByTokenWhatTheWholeAnswerSays(t *testing.T) {
-	s := start(t, engine.Config{TimeScale: 2})
+	s := start(t, engine.Config{TimeScale: 1})
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
 		body := object{"messages": []object{user("hello there")}, "max_tokens": 12, "ignore_eos": true}
 		if path == "/v1/completions" {

@@ -95,13 +95,13 @@ func (l *life) kill() {
 		return
 	}
 	l.killed = true
-	close(l.dead)
 	ln := l.ln
 	l.mu.Unlock()
 	if ln != nil {
 		ln.Close()
 	}
-	l.conns.reset()
+	l.conns.reset() // before anybody hears of the death and closes in good order
+	close(l.dead)
 	l.wg.Wait()
 	l.conns.wait()
 }

@@ -84,7 +84,7 @@ func tiny(t *testing.T, cfg engine.Config) *engine.Server {
 	t.Helper()
 	cfg.Model, cfg.Aliases, cfg.MaxModelLen = "tiny", []string{"tiny-alias"}, 8192
 	if cfg.TimeScale == 0 {
-		cfg.TimeScale = 5
+		cfg.TimeScale = 2 // slow enough that a busy machine does not merge all tokens into one event
 	}
 	return start(t, cfg)
 }
@@ -92,10 +92,10 @@ func tiny(t *testing.T, cfg engine.Config) *engine.Server {
 func TestWire_AnswersHaveTheShapeOfTheRealOnes(t *testing.T) {
 	detailed, plain := tiny(t, engine.Config{}), tiny(t, engine.Config{NoTokenDetails: true})
 	chat := func(more string) string {
-		return `{"model": "tiny", "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 6, "ignore_eos": true` + more + `}`
+		return `{"model": "tiny", "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 20, "ignore_eos": true` + more + `}`
 	}
 	text := func(more string) string {
-		return `{"model": "tiny", "prompt": "Once upon a time", "max_tokens": 4, "ignore_eos": true` + more + `}`
+		return `{"model": "tiny", "prompt": "Once upon a time", "max_tokens": 20, "ignore_eos": true` + more + `}`
 	}
 	for _, c := range []struct {
 		capture string
