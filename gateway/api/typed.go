@@ -84,6 +84,9 @@ func (s *Stream) messageEvent(e *event, data []byte, sink Sink) {
 	name := s.name(&t, e)
 	s.FirstEvent = s.FirstEvent || name != "ping"
 	s.Usage.read(t.usage)
+	if tokenize.KindOf(t.fail) == tokenize.Object { // with type error, or in OpenAI's form without one
+		s.Err = errorObject(t.fail)
+	}
 	switch name {
 	case "message_start":
 		s.ResponseID = tokenize.StringOf(tokenize.Find(t.message, "id"))
@@ -162,6 +165,9 @@ func (s *Stream) responseEvent(e *event, data []byte, sink Sink) {
 	var t typedFields
 	if !t.read(data) {
 		return
+	}
+	if tokenize.KindOf(t.fail) == tokenize.Object {
+		s.Err = errorObject(t.fail)
 	}
 	name := s.name(&t, e)
 	switch name {
