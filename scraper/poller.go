@@ -25,7 +25,8 @@ import (
 type Config struct {
 	// Engine is one of engines.Names(). Empty means auto: told from what each endpoint exposes, so that a pool may mix families.
 	Engine string
-	// Generic names the metrics of an engine of no known family, keyed by engines.Signals(). For Engine "generic" only.
+	// Generic names the metrics of an engine of no known family, keyed by engines.Signals(). For Engine "generic" only, of which nothing is
+	// read without them.
 	Generic map[string]string
 	// Path is the path of the metrics page below the endpoint's base URL; empty means the family's own.
 	Path string
@@ -80,6 +81,9 @@ func New(cfg Config, pool Pool, log *slog.Logger) (*Poller, error) {
 		cfg.Timeout = defaultTimeout
 	}
 	p := &Poller{client: newClient(cfg.TLS)}
+	if cfg.Engine == generic && table == nil {
+		return p, nil
+	}
 	for _, e := range pool.Endpoints() {
 		w, err := newWatch(cfg, table, p, pool, e, log)
 		if err != nil {
@@ -90,12 +94,18 @@ func New(cfg Config, pool Pool, log *slog.Logger) (*Poller, error) {
 	return p, nil
 }
 
-// table is the one that the configuration names, nil for auto.
+// generic is the Engine whose metrics are named by Config.Generic.
+const generic = "generic"
+
+// table is the one that the configuration names; nil for auto, and for a generic engine without names.
 func (cfg *Config) table() (*engines.Table, error) {
 	switch cfg.Engine {
 	case "", engines.Auto:
 		return nil, nil
-	case "generic":
+	case generic:
+		if len(cfg.Generic) == 0 {
+			return nil, nil
+		}
 		return engines.Generic(cfg.Generic)
 	default:
 		return engines.Lookup(cfg.Engine)
@@ -108,6 +118,7 @@ func (p *Poller) Run(ctx context.Context) {
 	for _, w := range p.watches {
 		running.Go(func() { w.run(ctx) })
 	}
+	<-ctx.Done()
 	running.Wait()
 	p.client.CloseIdleConnections()
 }

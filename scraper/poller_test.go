@@ -314,8 +314,8 @@ func TestPoller_LogsChangesOnly(t *testing.T) {
 func TestNew_RefusesWhatItCannotRead(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for name, cfg := range map[string]Config{
-		"unknown engine":        {Engine: "ollama"},
-		"generic without names": {Engine: "generic"},
+		"unknown engine": {Engine: "ollama"},
+		"unknown signal": {Engine: "generic", Generic: map[string]string{"load": "x"}},
 	} {
 		if _, err := New(cfg, newRecorder(t, "http://a"), log); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -329,6 +329,23 @@ func TestNew_RefusesWhatItCannotRead(t *testing.T) {
 	if _, err := New(Config{Engine: "generic", Generic: map[string]string{"running": "x"}}, newRecorder(t, "http://a"), log); err != nil {
 		t.Error(err)
 	}
+}
+
+// Nothing is asked of a generic engine that nobody told the metrics of.
+func TestPoller_LeavesUnnamedGenericEnginesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := New(Config{Engine: "generic"}, newRecorder(t, "http://a"), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.client.Transport = answers(func(q *http.Request) (int, string) {
+			t.Errorf("%s was asked", q.URL)
+			return 404, ""
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		p.Run(ctx)
+	})
 }
 
 func BenchmarkReading(b *testing.B) {
