@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/tidwall/gjson"
 	"github.com/valyala/fasthttp"
@@ -156,4 +155,3 @@ func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	}
 	out.SetBody(body)
 }
-

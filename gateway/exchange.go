@@ -33,20 +33,20 @@ type exchange struct {
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
 
-	builder  *tokenize.Builder // pooled; its blocks belong to the lease until end
-	prompt   tokenize.Prompt
-	request  balancer.Request
-	pool     *pool // of the attempt in hand, nil at a provider
-	lease    *balancer.Lease
-	server   *upstream.Server
-	relay    *upstream.Relay
-	whole    []byte // an answer that is not relayed but was read whole
-	isWhole  bool
-	lines    []byte // header lines for the engines
-	usage    api.Usage
-	lane     *observe.Lane
-	last     time.Time // of the last event
-	armed    time.Time // write deadline in force
+	builder *tokenize.Builder // pooled; its blocks belong to the lease until end
+	prompt  tokenize.Prompt
+	request balancer.Request
+	pool    *pool // of the attempt in hand, nil at a provider
+	lease   *balancer.Lease
+	server  *upstream.Server
+	relay   *upstream.Relay
+	whole   []byte // an answer that is not relayed but was read whole
+	isWhole bool
+	lines   []byte // header lines for the engines
+	usage   api.Usage
+	lane    *observe.Lane
+	last    time.Time // of the last event
+	armed   time.Time // write deadline in force
 
 	watch *watch
 	ended bool

@@ -26,41 +26,41 @@ type Kind uint8
 
 // The kinds, in the order in which a request can meet them.
 const (
-	None             Kind = iota
-	BadFraming            // the HTTP message itself is ambiguous or malformed
-	HeadersTooLarge       // request line and headers exceed the limit
-	RequestTimeout        // the client sent its request too slowly
-	PathNotFound          // no such path
-	MethodNotAllowed      // the path exists with another method
-	Unauthorized          // no key, or one that nobody has
-	Forbidden             // the key is good but may not do this
-	BodyTooLarge          // the body exceeds max_body
-	MemoryFull            // bodies in memory exceed max_body_total
-	BadMediaType          // content type that the path does not take
-	BadRequest            // malformed JSON or a field of the wrong kind
-	ModelNotFound         // nobody serves this model
-	ResponseNotFound      // a response id that is unknown or whose endpoint is gone
-	RateLimited           // a configured limit refuses
-	Draining              // this gateway is shutting down
-	NoEndpoint            // no endpoint can take the request
-	Saturated             // every endpoint is at its cap or pauses
-	ConnectFailed         // the endpoint could not be reached
-	StaleConnection       // a pooled connection turned out to be closed; never shown to a client
-	SendFailed            // the connection broke while the request was sent
-	ConnectionLost        // the connection ended before a first byte of answer
-	FirstEventTimeout     // nothing came within the first-event time
-	EngineRefused         // capacity refusal: 429, 503 or the same inside a stream's first event
-	EngineGone            // the engine says that it is shutting down
-	EngineError           // the engine answered 5xx, or an error as the first event
-	BadAnswer             // the endpoint's answer is not HTTP, or is too large in its head
-	StreamCut             // the stream broke after its first event
-	StreamIncomplete      // the stream ended cleanly but without its family's end
-	StreamStalled         // the stream fell silent
-	EngineDead            // the stream's endpoint refuses connections: it is dead
-	EngineStreamError     // the engine sent an error event in mid stream
-	GatewayStopping       // the drain time is over; what is left ends
-	ClientGone            // the client left
-	Internal              // our own fault
+	None              Kind = iota
+	BadFraming             // the HTTP message itself is ambiguous or malformed
+	HeadersTooLarge        // request line and headers exceed the limit
+	RequestTimeout         // the client sent its request too slowly
+	PathNotFound           // no such path
+	MethodNotAllowed       // the path exists with another method
+	Unauthorized           // no key, or one that nobody has
+	Forbidden              // the key is good but may not do this
+	BodyTooLarge           // the body exceeds max_body
+	MemoryFull             // bodies in memory exceed max_body_total
+	BadMediaType           // content type that the path does not take
+	BadRequest             // malformed JSON or a field of the wrong kind
+	ModelNotFound          // nobody serves this model
+	ResponseNotFound       // a response id that is unknown or whose endpoint is gone
+	RateLimited            // a configured limit refuses
+	Draining               // this gateway is shutting down
+	NoEndpoint             // no endpoint can take the request
+	Saturated              // every endpoint is at its cap or pauses
+	ConnectFailed          // the endpoint could not be reached
+	StaleConnection        // a pooled connection turned out to be closed; never shown to a client
+	SendFailed             // the connection broke while the request was sent
+	ConnectionLost         // the connection ended before a first byte of answer
+	FirstEventTimeout      // nothing came within the first-event time
+	EngineRefused          // capacity refusal: 429, 503 or the same inside a stream's first event
+	EngineGone             // the engine says that it is shutting down
+	EngineError            // the engine answered 5xx, or an error as the first event
+	BadAnswer              // the endpoint's answer is not HTTP, or is too large in its head
+	StreamCut              // the stream broke after its first event
+	StreamIncomplete       // the stream ended cleanly but without its family's end
+	StreamStalled          // the stream fell silent
+	EngineDead             // the stream's endpoint refuses connections: it is dead
+	EngineStreamError      // the engine sent an error event in mid stream
+	GatewayStopping        // the drain time is over; what is left ends
+	ClientGone             // the client left
+	Internal               // our own fault
 )
 
 // Entry is what the table says about a kind.

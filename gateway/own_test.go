@@ -1,0 +1,127 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestOwn_ModelsAndHealth(t *testing.T) {
+	u, _ := counting(t, good)
+	r := newRig(t, `
+server: {lame_duck: 0s, drain: 2s}
+pools: [{name: m, endpoints: ENGINES, models: [m-lora]}]
+routes: [{models: [alias], targets: [{pool: m}]}]
+`, u)
+	a := r.do("GET", "/v1/models", "")
+	var list struct {
+		Object string
+		Data   []struct {
+			ID, Object string
+			Created    int64
+			OwnedBy    string `json:"owned_by"`
+		}
+	}
+	if err := json.Unmarshal([]byte(a.body), &list); err != nil || list.Object != "list" {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	var ids []string
+	for _, m := range list.Data {
+		ids = append(ids, m.ID)
+		if m.Object != "model" || m.Created == 0 || m.OwnedBy == "" {
+			t.Errorf("model %+v", m)
+		}
+	}
+	if strings.Join(ids, " ") != "m m-lora alias" {
+		t.Errorf("models %v", ids)
+	}
+	if a := r.do("GET", "/v1/models/alias", ""); a.status != 200 || !strings.Contains(a.body, `"id":"alias"`) {
+		t.Errorf("one model: %d %s", a.status, a.body)
+	}
+	if a := r.do("GET", "/v1/models/none", ""); a.status != 404 || a.code() != "model_not_found" {
+		t.Errorf("no model: %d %s", a.status, a.body)
+	}
+	if a := r.do("GET", "/health", ""); a.status != 200 {
+		t.Errorf("health: %d", a.status)
+	}
+}
+
+// A stored response is asked for at the endpoint that made it.
+func TestStored_ResponsesGoBackToTheirEndpoint(t *testing.T) {
+	serve := func(id string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"id":"resp_`+id+`","object":"response","status":"completed","output":[],"seen":"`+r.Method+" "+r.URL.Path+`"}`)
+		}
+	}
+	u1, n1 := counting(t, serve("a"))
+	u2, n2 := counting(t, serve("b"))
+	r := newRig(t, onePool, u1, u2)
+	for range 2 {
+		if a := r.post("/v1/responses", `{"model":"m","input":"hi"}`); a.status != 200 {
+			t.Fatalf("answered %d %s", a.status, a.body)
+		}
+	}
+	for range 3 {
+		if a := r.do("GET", "/v1/responses/resp_b", ""); !strings.Contains(a.body, `"seen":"GET /v1/responses/resp_b"`) {
+			t.Errorf("answered %d %s", a.status, a.body)
+		}
+	}
+	if a := r.post("/v1/responses/resp_a/cancel", ""); !strings.Contains(a.body, `"seen":"POST /v1/responses/resp_a/cancel"`) {
+		t.Errorf("cancel answered %d %s", a.status, a.body)
+	}
+	if n1.Load() != 2 || n2.Load() != 4 {
+		t.Errorf("calls %d and %d, want 2 and 4", n1.Load(), n2.Load())
+	}
+	if a := r.do("GET", "/v1/responses/resp_zzz", ""); a.status != 404 || a.code() != "response_not_found" {
+		t.Errorf("unknown answered %d %s", a.status, a.body)
+	}
+}
+
+func TestAdmin_PoolsAndEndpoints(t *testing.T) {
+	u, _ := counting(t, good)
+	r := newRig(t, onePool, u)
+	if a := r.post(chat, plainChat); a.status != 200 {
+		t.Fatal(a)
+	}
+	admin := *r
+	admin.URL = r.Admin
+	var got struct {
+		Pools []struct {
+			Name, Policy string
+			Endpoints    []struct {
+				URL, State, Admin string
+				Requests          int
+			}
+		}
+	}
+	a := admin.do("GET", "/admin/v1/pools", "")
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil || len(got.Pools) != 1 || len(got.Pools[0].Endpoints) != 1 {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	if e := got.Pools[0].Endpoints[0]; e.URL != u || e.State != "serving" || e.Requests != 1 {
+		t.Errorf("endpoint %+v", e)
+	}
+	if a := admin.post("/admin/v1/endpoints/state", `{"pool":"m","url":"`+u+`","state":"draining"}`); a.status != 200 {
+		t.Errorf("drain answered %d %s", a.status, a.body)
+	}
+	if a := r.post(chat, plainChat); a.status != 503 {
+		t.Errorf("a draining pool answered %d %s", a.status, a.body)
+	}
+	if a := admin.post("/admin/v1/endpoints/state", `{"pool":"m","url":"`+u+`","state":"asleep"}`); a.status != 400 || a.code() == "" {
+		t.Errorf("a nonsense state answered %d %s", a.status, a.body)
+	}
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/admin/v1/none": 404, "/v1/models": 404} {
+		if a := admin.do("GET", path, ""); a.status != want {
+			t.Errorf("%s answered %d", path, a.status)
+		}
+	}
+	if a := admin.do("GET", "/metrics", ""); !strings.Contains(a.body, "warmlane_requests_total") {
+		t.Errorf("metrics lack the request count:\n%.500s", a.body)
+	}
+	if a := r.do("GET", "/metrics", ""); a.status != 404 {
+		t.Errorf("metrics are on the application listener: %d", a.status)
+	}
+}

@@ -1,0 +1,175 @@
+package gateway_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whatever is wrong with a request is a clear 4xx that names the fault.
+func TestRefuse_BadRequests(t *testing.T) {
+	u, n := counting(t, good)
+	r := newRig(t, onePool, u)
+	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	for name, c := range map[string]struct {
+		path, body string
+		status     int
+		code       string
+		says       string
+	}{
+		"no such path":     {"/v1/nonsense", plainChat, 404, "path_not_found", "/v1/nonsense"},
+		"path that climbs": {"/v1/chat/../chat/completions", plainChat, 404, "path_not_found", ""},
+		"unknown model":    {chat, `{"model":"gpt-5","messages":[]}`, 404, "model_not_found", "gpt-5"},
+		"no model":         {chat, `{"messages":[]}`, 400, "invalid_request", "model"},
+		"model a number":   {chat, `{"model":7,"messages":[]}`, 400, "invalid_request", "model"},
+		"stream a string":  {chat, `{"model":"m","stream":"yes","messages":[]}`, 400, "invalid_request", "stream"},
+		"messages a map":   {chat, `{"model":"m","messages":{}}`, 400, "invalid_request", "messages"},
+		"cut JSON":         {chat, `{"model":"m","messages":[`, 400, "invalid_request", ""},
+		"not an object":    {chat, `[1]`, 400, "invalid_request", ""},
+		"empty":            {chat, "", 400, "invalid_request", ""},
+		"not UTF-8":        {chat, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}", 400, "invalid_request", "UTF-8"},
+		"10,000 deep":      {chat, `{"model":"m","messages":[` + deep + `]}`, 400, "invalid_request", ""},
+		"trailing junk":    {chat, plainChat + "x", 400, "invalid_request", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := r.post(c.path, c.body)
+			if a.status != c.status || a.code() != c.code || !strings.Contains(a.body, c.says) {
+				t.Errorf("answered %d %s", a.status, a.body)
+			}
+		})
+	}
+	if a := r.do("GET", chat, ""); a.status != 405 || a.code() != "method_not_allowed" {
+		t.Errorf("GET answered %d %s", a.status, a.body)
+	}
+	if n.Load() != 0 {
+		t.Errorf("%d bad requests reached the engine", n.Load())
+	}
+}
+
+const keyed = `
+server: {lame_duck: 0s, drain: 2s, max_body: 1MiB}
+consumers: [{name: dify, keys: [sk-good]}, {name: narrow, keys: [sk-narrow], models: [other]}]
+pools: [{name: m, endpoints: ENGINES, policy: round_robin}]
+`
+
+func TestRefuse_Keys(t *testing.T) {
+	u, n := counting(t, good)
+	r := newRig(t, keyed, u)
+	for name, c := range map[string]struct {
+		header [2]string
+		status int
+	}{
+		"bearer":     {[2]string{"Authorization", "Bearer sk-good"}, 200},
+		"x-api-key":  {[2]string{"X-Api-Key", "sk-good"}, 200},
+		"api-key":    {[2]string{"Api-Key", "sk-good"}, 200},
+		"wrong":      {[2]string{"Authorization", "Bearer sk-bad"}, 401},
+		"none":       {[2]string{"X-None", "1"}, 401},
+		"not for it": {[2]string{"Authorization", "Bearer sk-narrow"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := r.post(chat, plainChat, c.header[0], c.header[1]); a.status != c.status || a.status != 200 && a.code() == "" {
+				t.Errorf("answered %d %s", a.status, a.body)
+			}
+		})
+	}
+	if n.Load() != 3 {
+		t.Errorf("%d requests reached the engine, want 3", n.Load())
+	}
+}
+
+// A request with a bad key is refused on its head: its body is never read, nor asked for.
+func TestRefuse_KeyIsCheckedBeforeTheBody(t *testing.T) {
+	u, _ := counting(t, good)
+	r := newRig(t, keyed, u)
+	for name, expect := range map[string]string{"plain": "", "expect": "Expect: 100-continue\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			c := r.dial()
+			fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-bad\r\nContent-Length: 100000\r\n%s\r\n", chat, expect)
+			a, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Body.Close()
+			if a.StatusCode != 401 || !a.Close {
+				t.Errorf("answered %s, close %v", a.Status, a.Close)
+			}
+		})
+	}
+}
+
+func (r *rig) dial() net.Conn {
+	r.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	r.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Messages that two readers could understand differently are refused and the connection is closed.
+func TestRefuse_BrokenHTTP(t *testing.T) {
+	u, n := counting(t, good)
+	r := newRig(t, keyed, u)
+	const head = "POST " + chat + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-good\r\nContent-Type: application/json\r\n"
+	for name, c := range map[string]struct {
+		wire   string
+		status int
+	}{
+		"length and chunks":  {head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"two lengths":        {head + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n12345", 400},
+		"bad chunk size":     {head + "Transfer-Encoding: chunked\r\n\r\n0x5\r\n12345\r\n0\r\n\r\n", 400},
+		"NUL in a value":     {head + "X: a\x00b\r\nContent-Length: 0\r\n\r\n", 400},
+		"too large a body":   {head + "Content-Length: 2000000\r\n\r\n", 413},
+		"headers too large":  {head + "X: " + strings.Repeat("x", 100_000) + "\r\n\r\n", 431},
+		"larger in chunks":   {head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("10000\r\n"+strings.Repeat("x", 1<<16)+"\r\n", 20), 413},
+		"not HTTP":           {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
+		"absolute, no route": {"POST http://evil/v1/other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := r.dial()
+			go func() { _, _ = io.WriteString(conn, c.wire) }()
+			a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Body.Close()
+			body, _ := io.ReadAll(a.Body)
+			if a.StatusCode != c.status || !strings.Contains(string(body), `"error"`) {
+				t.Errorf("answered %s %s", a.Status, body)
+			}
+		})
+	}
+	if n.Load() != 0 {
+		t.Errorf("%d broken requests reached the engine", n.Load())
+	}
+}
+
+func TestRefuse_Limits(t *testing.T) {
+	u, n := counting(t, good)
+	r := newRig(t, onePool+"limits: [{name: shop, match: {headers: {x-app: shop}}, requests: 2/min}]\n", u)
+	for i, want := range []int{200, 200, 429} {
+		a := r.post(chat, plainChat, "X-App", "shop")
+		if a.status != want {
+			t.Errorf("request %d answered %d %s", i, a.status, a.body)
+		}
+		if a.header.Get("X-Ratelimit-Limit-Requests") != "2" {
+			t.Errorf("request %d carries %v", i, a.header)
+		}
+		if want == 429 && (a.header.Get("Retry-After") == "" || a.code() != "rate_limit_exceeded") {
+			t.Errorf("refused with %v %s", a.header, a.body)
+		}
+	}
+	if a := r.post(chat, plainChat); a.status != 200 {
+		t.Errorf("another app answered %d", a.status)
+	}
+	if n.Load() != 3 {
+		t.Errorf("%d requests reached the engine, want 3", n.Load())
+	}
+}
