@@ -97,8 +97,8 @@ func (c *chain) text(raw []byte) {
 }
 
 // shortRunBytes is the length up to which a run between escapes is copied while it is looked for. Code has an
-// escape every few bytes; longer runs are worth a search of their own, and are hashed where they stand.
-const shortRunBytes = 32
+// escape every few bytes, prose one a line; longer runs are worth a search of their own, and are hashed where they stand.
+const shortRunBytes = 128
 
 // shortRun copies the run before the next escape into the tail, eight bytes a step, as far as the tail reaches.
 // It returns the bytes taken and whether the run may go on.
