@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/warmlane/warmlane/bench/engine"
 	"github.com/warmlane/warmlane/bench/load"
@@ -22,13 +21,15 @@ type front struct {
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Otherwise net/http closes the request's body with the answer's head, and the proxy may meet it closed.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	f.proxies[f.next.Add(1)%uint64(len(f.proxies))].ServeHTTP(w, r)
 }
 
 // roundRobin is the URL of a front over the engines.
 func roundRobin(t *testing.T, urls []string) string {
 	t.Helper()
-	transport := &http.Transport{IdleConnTimeout: time.Second}
+	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	f := &front{}
 	for _, u := range urls {
@@ -49,7 +50,7 @@ func roundRobin(t *testing.T, urls []string) string {
 func engines(t *testing.T, n int) (urls []string) {
 	t.Helper()
 	for i := range n {
-		s, err := engine.Start(engine.Config{TimeScale: 100, Seed: 1, Replica: i, OutputMean: 40})
+		s, err := engine.Start(engine.Config{TimeScale: 50, Seed: 1, Replica: i, OutputMean: 40})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,17 +27,11 @@ type Detail struct {
 // WriteText writes the run for people.
 func (d *Detail) WriteText(w io.Writer) error {
 	p := &d.Policy
-	t := &table{}
-	t.add("", "mean", "p50", "p90", "p99")
-	t.add("time to first token  ms", p.TTFT.row(1)...)
-	t.add("request latency      ms", p.Request.row(0)...)
-	t.add("inter-token latency  ms", d.InterToken.row(1)...)
-	for i, turn := range d.TurnTTFT {
-		t.add(fmt.Sprintf("  first token, turn %d", i+1), turn.row(1)...)
-	}
 	var b strings.Builder
-	b.WriteString(t.String())
-	fmt.Fprintf(&b, "\nrequests        %d in %.1f s (%.2f/s), %d failed\n", p.Requests, d.Duration.Seconds(), d.RequestRate, p.Errors)
+	if p.Requests > p.Errors {
+		b.WriteString(d.latencies().String() + "\n")
+	}
+	fmt.Fprintf(&b, "requests        %d in %.1f s (%.2f/s), %d failed\n", p.Requests, d.Duration.Seconds(), d.RequestRate, p.Errors)
 	if ok := p.Requests - p.Errors; ok > 0 {
 		fmt.Fprintf(&b, "output tokens   %d (%.1f/s, %.0f a request)%s\n", d.OutputTokens, p.OutputRate, float64(d.OutputTokens)/float64(ok), d.estimates())
 		fmt.Fprintf(&b, "prompt tokens   %d (%.0f a request)\n", d.PromptTokens, float64(d.PromptTokens)/float64(ok))
@@ -55,6 +49,18 @@ func (d *Detail) WriteText(w io.Writer) error {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
+}
+
+func (d *Detail) latencies() *table {
+	p, t := &d.Policy, &table{}
+	t.add("", "mean", "p50", "p90", "p99")
+	t.add("time to first token  ms", p.TTFT.row(1)...)
+	t.add("request latency      ms", p.Request.row(0)...)
+	t.add("inter-token latency  ms", d.InterToken.row(1)...)
+	for i, turn := range d.TurnTTFT {
+		t.add(fmt.Sprintf("  first token, turn %d", i+1), turn.row(1)...)
+	}
+	return t
 }
 
 func (d *Detail) estimates() string {

@@ -142,7 +142,7 @@ func (c *DemoCmd) punctual(policy string, lag float64) error {
 		return nil
 	}
 	return fmt.Errorf("no result: under %s the simulated engines were late by %.1f %% of their scheduled times, more than %.0f %%: this machine is too slow or too busy "+
-		"for them; try again when it is idle, or with --time-scale %g", policy, 100*lag, 100*lagLimit, c.TimeScale/2)
+		"for them; try again when it is idle, or with --time-scale %g", policy, 100*lag, 100*lagLimit, max(1, min(10, c.TimeScale/2)))
 }
 
 // published reports whether the run is the published workload, so that its figures may stand beside it.

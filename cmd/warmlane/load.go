@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,10 +38,10 @@ type LoadCmd struct {
 	Seed         uint64        `default:"1" help:"Seed of text, order and pauses."`
 	Timeout      time.Duration `default:"2m" help:"Longest silence within a request."`
 
-	Engines     []string `placeholder:"URL,..." help:"Engines behind the URL: cache hits and requests per replica are read from their own metrics."`
+	Engines     []string `placeholder:"URL" help:"Engines behind the URL: cache hits and requests per replica are read from their own metrics."`
 	BlockTokens int      `default:"16" help:"Block size of the engines' prefix cache, for the ideal hit rate."`
 	Name        string   `default:"load" help:"Name of this run in the report."`
-	Baseline    []string `type:"existingfile" placeholder:"FILE,..." help:"Earlier results of --json: print one table of these and this run."`
+	Baseline    []string `type:"existingfile" placeholder:"FILE" help:"Earlier results of --json: print one table of these and this run."`
 	JSON        bool     `name:"json" help:"Print the result as one JSON object."`
 }
 
@@ -174,8 +176,8 @@ func (c *LoadCmd) print(earlier []report.Policy, r *load.Result, counts []load.E
 // examples tells each kind of failure with one message.
 func examples(r *load.Result) string {
 	var parts []string
-	for kind, message := range r.Examples {
-		parts = append(parts, fmt.Sprintf("%d x %s (%s)", r.Kinds[kind], kind, message))
+	for _, kind := range slices.Sorted(maps.Keys(r.Examples)) {
+		parts = append(parts, fmt.Sprintf("%d x %s (%s)", r.Kinds[kind], kind, r.Examples[kind]))
 	}
 	return strings.Join(parts, ", ")
 }
