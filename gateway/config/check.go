@@ -67,10 +67,9 @@ func parent(path string) string {
 	return path[:max(i, 0)]
 }
 
-// names checks that every element of a list has a name of its own. It returns the names.
-func (c *checker) names(list string, n int, name func(int) string) []string {
+// names checks that every element of a list has a name of its own.
+func (c *checker) names(list string, n int, name func(int) string) {
 	seen := map[string]int{}
-	known := make([]string, 0, n)
 	for i := range n {
 		path := fmt.Sprintf("%s[%d].name", list, i)
 		text := name(i)
@@ -83,12 +82,10 @@ func (c *checker) names(list string, n int, name func(int) string) []string {
 			continue
 		}
 		seen[text] = i
-		known = append(known, text)
 		if strings.ContainsFunc(text, notInName) || len(text) > 128 {
 			c.fault(path, fmt.Sprintf("%q cannot be a name", text), "use at most 128 letters, digits and signs, without blanks, commas, quotes, * and ?")
 		}
 	}
-	return known
 }
 
 // notInName reports what a name must not contain: it stands in globs, lists, labels and logs.

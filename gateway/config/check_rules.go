@@ -80,7 +80,8 @@ func hides(earlier, later *Route) bool {
 // globHides reports whether earlier matches all that later matches: read as a text, the stars of later can only fall under
 // stars of earlier, unless a ? took one.
 func globHides(earlier, later string) bool {
-	return earlier == later || Glob(earlier, later) && !(strings.Contains(earlier, "?") && strings.Contains(later, "*"))
+	certain := !strings.Contains(earlier, "?") || !strings.Contains(later, "*")
+	return earlier == later || certain && Glob(earlier, later)
 }
 
 func (c *checker) targets(at string, targets []Target) {

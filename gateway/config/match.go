@@ -103,7 +103,9 @@ func Glob(pattern, text string) bool {
 func IsGlob(pattern string) bool { return strings.ContainsAny(pattern, "*?") }
 
 // textOf views bytes as a string without copying; the string must not outlive the bytes.
-func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func textOf(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // read only, and shorter lived than b
+}
 
 func sortedKeys(m map[string]string) []string {
 	keys := make([]string, 0, len(m))

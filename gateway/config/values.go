@@ -163,7 +163,7 @@ func byNames() []string { return []string{"consumer", "user", "model", "route", 
 func (b *By) parse(text string) *complaint {
 	for kind, name := range byNames() {
 		if text == name {
-			*b = By{Kind: ByKind(kind)} //nolint:gosec // five names
+			*b = By{Kind: ByKind(kind)}
 			return nil
 		}
 	}
@@ -188,7 +188,7 @@ func (f FailedBy) String() string {
 func (f *FailedBy) parse(text string) *complaint {
 	for i, name := range failedNames() {
 		if text == name {
-			*f = FailedBy(i + 1) //nolint:gosec // four names
+			*f = FailedBy(i + 1)
 			return nil
 		}
 	}
