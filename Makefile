@@ -35,8 +35,8 @@ check: lint ## everything a change has to pass besides the tests: format, linter
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/warmlane
 	tools/fuzz.sh 3s
 
-lint: ## format check and linters; the first run builds golangci-lint, which takes minutes
-	$(LINT) run ./...
+lint: ## format check and linters (ARGS=--fix repairs what it can); the first run builds golangci-lint, which takes minutes
+	$(LINT) run $(ARGS) ./...
 
 fmt: ## format all code with gofumpt
 	$(LINT) fmt ./...
