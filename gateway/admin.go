@@ -28,6 +28,17 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		}
 		return describe(p, time.Now()), nil
 	})
+	mux.Handle("GET", "/admin/v1/endpoints", func(*console.Call) (any, *failure.Error) {
+		s, now := g.state.Load(), time.Now()
+		endpoints := []adminEndpoint{}
+		for _, pc := range s.cfg.Pools {
+			for _, e := range describe(s.pools[pc.Name], now).Endpoints {
+				e.Pool = pc.Name
+				endpoints = append(endpoints, e)
+			}
+		}
+		return map[string]any{"endpoints": endpoints}, nil
+	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
 }
 
@@ -67,6 +78,7 @@ type adminPool struct {
 }
 
 type adminEndpoint struct {
+	Pool   string `json:"pool,omitempty"`
 	URL    string `json:"url"`
 	Admin  string `json:"admin"`
 	State  string `json:"state"`

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -25,6 +26,7 @@ func TestClientGone_EndsTheEnginesWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			begun, left := make(chan struct{}), make(chan struct{})
 			r := newRig(t, onePool, engine(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // only then does the server see its client leave
 				c.begin(w)
 				close(begun)
 				<-r.Context().Done()

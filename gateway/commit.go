@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/tidwall/gjson"
 	"github.com/valyala/fasthttp"
 
 	"github.com/warmlane/warmlane/gateway/api"
@@ -40,13 +39,10 @@ func (x *exchange) commit() {
 
 // commitWhole sends an answer that was read to its end.
 func (x *exchange) commitWhole() {
-	usage, ok := api.ReadAnswer(x.ep.Family, x.whole, x.sink())
-	if ok {
-		x.usage = usage
-	}
-	if x.ep.Family == api.Responses {
-		if id := gjson.GetBytes(x.whole, "id").Str; id != "" {
-			x.remember(id)
+	if a, ok := api.Inspect(x.ep.Family, x.whole, x.sink()); ok {
+		x.usage, x.reasoned = a.Usage, a.Reasoned
+		if a.ID != "" && x.ep.Family == api.Responses {
+			x.remember(a.ID)
 		}
 	}
 	x.relay.Abandon()
@@ -144,7 +140,7 @@ func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	out.Header.SetContentType("application/json")
 	if fail.RetryAfter > 0 {
 		out.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.RetryAfter.Seconds()))))
-		out.Header.Set("Retry-After-Ms", strconv.FormatInt(fail.RetryAfter.Milliseconds(), 10))
+		out.Header.Set("Retry-After-Ms", strconv.Itoa(int(math.Ceil(fail.RetryAfter.Seconds()*1000))))
 	}
 	if fail.Final {
 		out.Header.Set("X-Should-Retry", "false")

@@ -39,7 +39,7 @@ func (x *exchange) tryPool(t *route.Target) *failure.Error {
 	for again := 1; ; {
 		lease, err := p.Choose(&x.request, time.Now())
 		if err != nil {
-			if last != nil && errors.Is(err, balancer.ErrNoEndpoint) {
+			if last != nil && last.Kind != failure.ConnectFailed && errors.Is(err, balancer.ErrNoEndpoint) {
 				return last
 			}
 			return unavailable(err, last)
@@ -123,7 +123,7 @@ func unavailable(err error, last *failure.Error) *failure.Error {
 	case errors.As(err, &down) && down.Paused:
 		return failure.New(failure.Saturated, "All inference engines are busy. Please try again.").After(down.RetryAfter).Because(err)
 	case errors.As(err, &down):
-		if last != nil {
+		if last != nil && last.Kind != failure.ConnectFailed {
 			return last
 		}
 		return failure.New(failure.NoEndpoint, "No inference engine is available at the moment. Please try again.").After(down.RetryAfter).Because(err)

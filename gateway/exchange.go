@@ -33,20 +33,21 @@ type exchange struct {
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
 
-	builder *tokenize.Builder // pooled; its blocks belong to the lease until end
-	prompt  tokenize.Prompt
-	request balancer.Request
-	pool    *pool // of the attempt in hand, nil at a provider
-	lease   *balancer.Lease
-	server  *upstream.Server
-	relay   *upstream.Relay
-	whole   []byte // an answer that is not relayed but was read whole
-	isWhole bool
-	lines   []byte // header lines for the engines
-	usage   api.Usage
-	lane    *observe.Lane
-	last    time.Time // of the last event
-	armed   time.Time // write deadline in force
+	builder  *tokenize.Builder // pooled; its blocks belong to the lease until end
+	prompt   tokenize.Prompt
+	request  balancer.Request
+	pool     *pool // of the attempt in hand, nil at a provider
+	lease    *balancer.Lease
+	server   *upstream.Server
+	relay    *upstream.Relay
+	whole    []byte // an answer that is not relayed but was read whole
+	isWhole  bool
+	lines    []byte // header lines for the engines
+	usage    api.Usage
+	reasoned bool // the answer holds reasoning: the next turn does not extend what the engine has cached
+	lane     *observe.Lane
+	last     time.Time // of the last event
+	armed    time.Time // write deadline in force
 
 	watch *watch
 	ended bool
@@ -124,7 +125,7 @@ func (x *exchange) Writing(now time.Time) {
 func (x *exchange) Closed(fail *failure.Error, sent int64) {
 	x.rec.BytesOut = sent
 	if s := x.relay.Stream; s != nil {
-		x.usage = s.Usage
+		x.usage, x.reasoned = s.Usage, s.Reasoned
 		if s.ResponseID != "" && x.ep.Family == api.Responses {
 			x.remember(s.ResponseID)
 		}
@@ -167,7 +168,7 @@ func (x *exchange) settleLease(fail *failure.Error, now time.Time) {
 	}
 	if fail != nil {
 		o.Cause, o.RetryAfter = upstream.CauseOf(fail.Kind), fail.RetryAfter
-	} else {
+	} else if !x.reasoned {
 		o.Answer = x.builder.AnswerBlocks()
 	}
 	if x.usage.Prompt > 0 && x.prompt.Bytes > 0 {

@@ -32,6 +32,8 @@ import (
 type Options struct {
 	// Log takes the access lines and the events of the process. nil: a handler on stderr as the configuration says.
 	Log slog.Handler
+	// Version is told in the metrics.
+	Version string
 	// Listener and AdminListener are used in place of the configured addresses; nil: listen there.
 	Listener, AdminListener net.Listener
 }
@@ -44,6 +46,7 @@ type Gateway struct {
 	state   atomic.Pointer[state]
 	origins *origins
 	redis   *limit.Redis
+	buckets *limit.Memory // of limits without Redis, kept over reloads
 
 	listener, adminListener net.Listener
 	server, admin           *fasthttp.Server
@@ -65,8 +68,9 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
 	g := &Gateway{
 		log: slog.New(opts.Log), access: observe.NewAccessLog(opts.Log), metrics: observe.NewMetrics(registry),
-		origins: newOrigins(), open: map[*exchange]struct{}{},
+		origins: newOrigins(), buckets: limit.NewMemory(0, nil), open: map[*exchange]struct{}{},
 	}
+	g.metrics.Build(opts.Version)
 	if cfg.Redis.Enabled() {
 		var err error
 		g.redis, err = limit.OpenRedis(limit.RedisConfig{URL: cfg.Redis.URL.Reveal(), Log: g.log, OnState: g.metrics.RedisUp})
@@ -81,7 +85,7 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 	g.state.Store(s)
 	g.metrics.Endpoints(func() []observe.EndpointGauge { return g.state.Load().gauges(time.Now()) })
 	mux := console.New(console.Config{
-		Token: cfg.Server.AdminToken.Reveal(), Ready: g.ready, Metrics: observe.ServeMetrics(registry),
+		Token: cfg.Server.AdminToken.Reveal(), Ready: g.ready, Metrics: observe.ServeMetrics(registry), Log: g.log,
 	})
 	g.registerAdmin(mux)
 	g.server, g.admin = g.newServer(cfg), newAdminServer(mux)

@@ -128,10 +128,12 @@ pools: [{name: m, endpoints: ENGINES, policy: round_robin}]
 func engine(t *testing.T, serve http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/health":
-		case "/metrics", "/v1/models":
+		switch {
+		case r.URL.Path == "/health":
+		case strings.HasSuffix(r.URL.Path, "/metrics") || r.URL.Path == "/v1/models":
 			w.WriteHeader(http.StatusNotFound)
+		case strings.HasPrefix(r.Header.Get("X-Request-Id"), "warmlane-probe-"):
+			events(w, strings.ReplaceAll(finish, `"delta":{"content":"!"}`, `"text":"x"`), done)
 		default:
 			serve(w, r)
 		}

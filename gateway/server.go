@@ -108,7 +108,11 @@ func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		fail = failure.Newf(failure.HeadersTooLarge, "The request's headers exceed %d bytes.", maxHead)
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		if fail = g.refusesHead(&ctx.Request.Header); fail == nil {
+		// A body that grew too large in chunks has taken the head with it.
+		if len(ctx.Request.Header.Host()) > 0 {
+			fail = g.refusesHead(&ctx.Request.Header)
+		}
+		if fail == nil {
 			fail = tooLarge(cfg)
 		}
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -38,7 +38,7 @@ func (g *Gateway) build(cfg *config.Config) (*state, error) {
 	if s.keys, err = identity.New(cfg.Consumers); err != nil {
 		errs = append(errs, fmt.Errorf("consumers: %w", err))
 	}
-	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
+	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
 		errs = append(errs, fmt.Errorf("limits: %w", err))
 	}
 	for _, pc := range cfg.Pools {
@@ -139,7 +139,7 @@ func gauge(pool string, e *balancer.EndpointStatus) observe.EndpointGauge {
 		Pool: pool, URL: e.URL, State: stateWord(e),
 		InFlight: e.InFlight, Decoding: e.Decoding, Prefill: e.Pending, Context: e.Context,
 		StepBase: e.Step, StepToken: e.PerContext, PrefillRate: e.Rate, FirstFloor: e.Floor, Trust: e.Trust,
-		Blocks: e.IndexBlocks, BlockBudget: e.IndexBudget, Ejections: e.Ejections,
+		Blocks: e.IndexBlocks, BlockBudget: e.IndexBudget, Ejections: e.Ejections, Sent: e.Sent,
 		Running: nan, Waiting: nan, KVUse: nan, ScrapeAge: -1,
 	}
 	if e.HasLoad {

@@ -270,3 +270,17 @@ func TestCore_AdvanceAtOnceEqualsAdvanceByStep(t *testing.T) {
 		t.Error("a long Advance gives other times than many short ones")
 	}
 }
+
+// A clock that comes late finds the queue's next request ready only after the last running one had ended.
+func TestCore_LateAdvanceAfterAPause(t *testing.T) {
+	r := newRig(t, engine.CoreConfig{Blocks: 100, Ingest: 5 * time.Millisecond})
+	r.start(10, 1, nil)
+	r.Advance(r.Next())
+	late := &engine.Request{Prompt: 10, Output: 2}
+	if err := r.Submit(late, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(r.Advance(2 * time.Hour)); got != 3 || r.Next() != engine.Never {
+		t.Errorf("%d tokens and next at %v, want 3 and never", got, r.Next())
+	}
+}

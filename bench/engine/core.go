@@ -198,7 +198,7 @@ func (c *Core) Advance(now time.Duration) []Event {
 			c.endStep()
 		}
 		c.beginStep()
-		if !c.busy && c.Next() <= now {
+		if !c.busy && c.Next() <= due {
 			panic("BUG: engine core: requests are due but no step could start")
 		}
 	}

@@ -29,7 +29,7 @@ func (c *ServeCmd) Run(ctx context.Context) error {
 	if c.Admin != "" {
 		cfg.Server.Admin = c.Admin
 	}
-	g, err := gateway.New(cfg, gateway.Options{})
+	g, err := gateway.New(cfg, gateway.Options{Version: versionText()})
 	if err != nil {
 		return err
 	}

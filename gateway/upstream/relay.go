@@ -176,7 +176,11 @@ func (r *Relay) finish(w io.Writer, err error) error {
 	}
 	if r.Stream != nil && !told && r.fail.Kind != failure.ClientGone {
 		r.Follower.Writing(time.Now())
-		n, _ := w.Write(api.ErrorEvent(r.Family, r.fail))
+		last := api.ErrorEvent(r.Family, r.fail)
+		if r.Stream.Partial { // the client has half an event, which would swallow this one
+			last = append([]byte("\n\n"), last...)
+		}
+		n, _ := w.Write(last)
 		r.sent += int64(n)
 	}
 	return r.fail
