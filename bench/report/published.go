@@ -1,8 +1,9 @@
 package report
 
 // addPublished adds the published figures of the Higress gateway's prefix balancing on the same workload (its blog of
-// 25 July 2025). Time to first token and hit rate stand in its text; request time and tokens/s are read from its
-// charts, and the time between tokens follows from them: (request time - TTFT) / (tokens per answer - 1).
+// July 2025). Time to first token and hit rate stand in its text; the figures with a tilde are computed back from its
+// appendix by Little's law: request time = 20 in flight / requests per second, and the time between tokens =
+// (request time - TTFT) / (tokens per answer - 1).
 func addPublished(t *table) {
 	t.add("published: none", "240", "", "~14.9", "", "~53.7", "~367", "40 %+")
 	t.add("published: prefix", "120", "", "~14.4", "", "~47.5", "~419", "80 %+")
@@ -11,7 +12,7 @@ func addPublished(t *table) {
 
 // publishedNotes say why measured and published figures differ.
 const publishedNotes = `
-Published: Higress blog, 25 July 2025; 3 nodes of vLLM, the same conversations. Why the figures differ:
+Published: Higress blog, July 2025; 3 nodes of vLLM, the same conversations. Why the figures differ:
  - The engines here are simulated (A10 class, Llama-3-8B); gateway, connections and traffic are real. The article names
    neither its card nor its baseline policy. Milliseconds are the card's; the ratios and hit rates hardly depend on it.
  - Its 800 output tokens were a limit, not a length: 20 requests in flight and its own rates give 274 tokens an answer
