@@ -119,7 +119,7 @@ func readRequest(br *bufio.Reader) (get, streams bool, err error) {
 		}
 	}
 	if length > 0 {
-		start, err := br.Peek(min(length, 64))
+		start, err := br.Peek(min(length, 256))
 		if err != nil {
 			return get, streams, err
 		}
