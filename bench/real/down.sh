@@ -5,7 +5,7 @@ set -uo pipefail
 run=${WARMLANE_REAL_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/warmlane-real}/run
 
 # A pid file may outlive its process, and the number may be another's by then.
-ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -q 'vllm serve'; }
+ours() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -q 'vllm serve'; }
 
 for file in "$run"/*.pid; do
     [ -f "$file" ] || continue

@@ -29,10 +29,10 @@ const closeToIdeal = 0.03
 func main() {
 	var o options
 	flag.StringVar(&o.policies, "policies", "round_robin,warm", "policies to compare; the last one is held against the ideal")
-	flag.IntVar(&o.load.sessions, "sessions", 40, "conversations")
+	flag.IntVar(&o.load.sessions, "sessions", 30, "conversations")
 	flag.IntVar(&o.load.turns, "turns", 5, "turns of each conversation")
 	flag.IntVar(&o.load.concurrency, "concurrency", 6, "conversations at once")
-	flag.IntVar(&o.load.input, "input-tokens", 150, "tokens of each user message")
+	flag.IntVar(&o.load.input, "input-tokens", 300, "tokens of each user message")
 	flag.IntVar(&o.load.output, "output-tokens", 16, "tokens of each answer, at most")
 	flag.Uint64Var(&o.load.seed, "seed", 1, "seed of the conversations and their order")
 	flag.IntVar(&o.streams, "streams", 8, "streams that run while a replica is stopped; 0 leaves this part out")

@@ -69,7 +69,7 @@ func (w workload) play(ctx context.Context, binary, url string) (result, error) 
 	command := exec.CommandContext(ctx, binary, "load", "--url", url, "--model", "tiny", //nolint:gosec // own binary
 		"--sessions", strconv.Itoa(w.sessions), "--turns", strconv.Itoa(w.turns), "--concurrency", strconv.Itoa(w.concurrency),
 		"--input-tokens", strconv.Itoa(w.input), "--output-tokens", strconv.Itoa(w.output),
-		"--seed", strconv.FormatUint(w.seed, 10), "--json")
+		"--seed", strconv.FormatUint(w.seed, 10), "--temperature", "0", "--json") // the same answers in each run
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil && len(out) == 0 {
