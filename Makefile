@@ -19,7 +19,7 @@ help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## build bin/warmlane
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/warmlane ./cmd/warmlane
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/warmlane ./cmd/warmlane
 
 demo: build ## compare policies on simulated replicas; ARGS="--json" and the like are passed on
 	bin/warmlane demo $(ARGS)

@@ -27,7 +27,7 @@ func (c *checker) pool(at string, p *Pool) {
 	c.oneOf(at+".engine", p.Engine, engines.Names())
 	c.policy(at+".policy", &p.Policy)
 	c.nonEmpty(at+".models", p.Models)
-	if !p.Auth.isDefault() && p.APIKey.Empty() {
+	if !p.Auth.isDefault() && p.APIKey.Empty() && !c.broken[at+".api_key"] {
 		c.fault(at+".auth", "there is no api_key to send", "add api_key or remove auth")
 	}
 	c.endpoints(at+".endpoints", p.Endpoints)
