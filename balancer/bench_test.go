@@ -21,7 +21,7 @@ func benchFleet(b *testing.B, endpoints, blocks int) (*fleet, []*tokenize.Prompt
 	})
 	prompts := make([]*tokenize.Prompt, 4*endpoints)
 	for i := range prompts { // a tenth of each prompt is shared by a twentieth of the sessions
-		prompts[i] = prompt(uint64(i%20), uint64(i), blocks/10, blocks) //nolint:gosec // test data
+		prompts[i] = prompt(uint64(i%20), uint64(i), blocks/10, blocks)
 		f.answer(f.send(b, prompts[i]))
 	}
 	for i := range 4 * endpoints { // running load

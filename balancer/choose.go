@@ -126,7 +126,7 @@ func (p *Pool) filter(r *Request, now time.Time) error {
 // sort puts e into its class.
 func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 	c, h := &p.census, &e.health
-	i := int32(e.index) //nolint:gosec // bounded by maxEndpoints
+	i := int32(e.index)
 	if e.admin != Enabled {
 		c.idleAdmin++
 		return
@@ -231,7 +231,7 @@ func (p *Pool) noteSession(session string, endpoint int) {
 		p.sessions = make([]sessionPlace, sessionRoom)
 	}
 	hash := hashSession(session)
-	p.sessions[hash%sessionRoom] = sessionPlace{tag: uint32(hash >> 32), endpoint: int32(endpoint) + 1} //nolint:gosec // bounded
+	p.sessions[hash%sessionRoom] = sessionPlace{tag: uint32(hash >> 32), endpoint: int32(endpoint) + 1}
 }
 
 // sessionAt is the endpoint that a conversation was last sent to, -1 when that is not known any more.

@@ -46,7 +46,7 @@ func TestHerd_LoadCountsBeforeAnyAnswer(t *testing.T) {
 		f := newFleet(t, policy, 4)
 		var leases []*balancer.Lease
 		for i := range 40 {
-			leases = append(leases, f.send(t, prompt(uint64(i), 1, 0, 10))) //nolint:gosec // test data
+			leases = append(leases, f.send(t, prompt(uint64(i), 1, 0, 10)))
 		}
 		if by, most := spread(leases, 4); most > 13 {
 			t.Errorf("%s: 40 requests at one instant went %v, want about ten each", policy, by)
@@ -200,7 +200,7 @@ func TestHerd_AllHoldersDownSpreadsTheirPrefix(t *testing.T) {
 	}
 	var leases []*balancer.Lease
 	for i := range 60 {
-		leases = append(leases, f.send(t, prompt(1, uint64(i), 30, 60))) //nolint:gosec // test data
+		leases = append(leases, f.send(t, prompt(1, uint64(i), 30, 60)))
 	}
 	if by, most := spread(leases, 4); most > 30 {
 		t.Errorf("with the holder gone 60 requests of its prefix went %v, herded onto one", by)
@@ -228,7 +228,7 @@ func TestHerd_LongSessionsStayInLargePools(t *testing.T) {
 	first := f.send(t, prompt(1, 1, 0, 80))
 	f.answer(first)
 	for i := range 299 {
-		f.answer(f.send(t, prompt(uint64(i+2), 1, 0, 10))) //nolint:gosec // test data
+		f.answer(f.send(t, prompt(uint64(i+2), 1, 0, 10)))
 	}
 	again := f.send(t, prompt(1, 1, 0, 84))
 	if again.Endpoint() != first.Endpoint() || again.Decision().Candidates > 32 {

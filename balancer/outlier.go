@@ -306,7 +306,7 @@ func (p *Pool) failed(l *Lease, weight float64, now time.Time) {
 		return
 	}
 	h.serial++
-	r.counts = append(r.counts, counted{endpoint: int32(e.index), serial: h.serial}) //nolint:gosec // bounded
+	r.counts = append(r.counts, counted{endpoint: int32(e.index), serial: h.serial})
 	h.addFailing(weight, now)
 	h.rate(0, weight, now)
 	h.remember(failure{request: r.identity(p), serial: h.serial, weight: weight, at: now})
@@ -390,7 +390,7 @@ func (h *health) comeBack(now time.Time) {
 // identity tells requests apart by their prompt, so that the same prompt sent again is not a second witness.
 func (r *Request) identity(p *Pool) uint64 {
 	if b := r.blocks(); len(b) > 0 {
-		return b[len(b)-1] ^ uint64(r.tokens()) //nolint:gosec // only told apart
+		return b[len(b)-1] ^ uint64(r.tokens())
 	}
 	if r.id == 0 {
 		p.serial++

@@ -77,7 +77,7 @@ func TestHealth_WhatEjects(t *testing.T) {
 		if got := f.state(1); got != row.want {
 			t.Errorf("%d times %v: %v, want %v", row.times, row.cause, got, row.want)
 		}
-		if got := f.Status(f.now)[1].Failures[row.cause]; got < uint64(row.times) { //nolint:gosec // small
+		if got := f.Status(f.now)[1].Failures[row.cause]; got < uint64(row.times) {
 			t.Errorf("%d times %v are counted as %d", row.times, row.cause, got)
 		}
 	}
@@ -98,7 +98,7 @@ func TestHealth_SamePromptIsOneWitness(t *testing.T) {
 func TestHealth_PoisonPromptsEjectNobody(t *testing.T) {
 	f := newFleet(t, "round_robin", 3)
 	for i := range 15 {
-		r := &balancer.Request{Prompt: prompt(uint64(i), 1, 0, 3)} //nolint:gosec // test data
+		r := &balancer.Request{Prompt: prompt(uint64(i), 1, 0, 3)}
 		for range 2 {
 			l := f.try(t, r)
 			f.later(5 * time.Millisecond)
@@ -400,7 +400,7 @@ func TestHealth_FastFailingNeverLooksIdle(t *testing.T) {
 		toBad := 0
 		for range 200 {
 			f.later(50 * time.Millisecond)
-			l := f.send(t, prompt(uint64(len(running)), 1, 0, 2)) //nolint:gosec // test data
+			l := f.send(t, prompt(uint64(len(running)), 1, 0, 2))
 			if l.Endpoint().Index() == 2 {
 				toBad++
 				l.End(ended(balancer.ServerError), f.now)

@@ -82,7 +82,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	p := &Pool{
 		cfg:   cfg,
 		byURL: make(map[string]*Endpoint, len(cfg.Endpoints)),
-		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), //nolint:gosec // a choice, not a secret
+		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 		index: affinity.New(len(cfg.Endpoints)), learner: newLearner(),
 		last: -1,
 	}

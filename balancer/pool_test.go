@@ -55,7 +55,7 @@ func prompt(trunk, branch uint64, shared, blocks int) *tokenize.Prompt {
 		if i >= shared {
 			seed = trunk<<20 ^ branch
 		}
-		p.Blocks = append(p.Blocks, (seed+1)*0x9e3779b97f4a7c15^uint64(i+1)*0xc2b2ae3d27d4eb4f) //nolint:gosec // test data
+		p.Blocks = append(p.Blocks, (seed+1)*0x9e3779b97f4a7c15^uint64(i+1)*0xc2b2ae3d27d4eb4f)
 	}
 	return p
 }
@@ -175,7 +175,7 @@ func liveRandomly(t *rapid.T, policy string) {
 		},
 		"end": func(t *rapid.T) {
 			fl := pick(t)
-			o := ended(balancer.Cause(rapid.IntRange(0, balancer.NumCauses-1).Draw(t, "cause"))) //nolint:gosec // small
+			o := ended(balancer.Cause(rapid.IntRange(0, balancer.NumCauses-1).Draw(t, "cause")))
 			o.OutputTokens = rapid.IntRange(-1, 500).Draw(t, "output")
 			o.CachedTokens, o.PromptTokens = rapid.IntRange(-1, 900).Draw(t, "cached"), rapid.IntRange(-1, 900).Draw(t, "prompt")
 			o.Answer = prompt(9, 9, 9, rapid.IntRange(0, 3).Draw(t, "answer")).Blocks
@@ -246,7 +246,7 @@ func TestPool_ConcurrentUseLosesNothing(t *testing.T) {
 		wg.Go(func() {
 			now := start
 			for i := range 60 {
-				r := &balancer.Request{Prompt: prompt(uint64(g%4), uint64(g), 4, 4+i%9)} //nolint:gosec // test data
+				r := &balancer.Request{Prompt: prompt(uint64(g%4), uint64(g), 4, 4+i%9)}
 				l, err := f.Choose(r, now)
 				if err != nil {
 					t.Errorf("choosing: %v", err)

@@ -49,7 +49,7 @@ func (r *Request) noteTry(endpoint int) {
 	if r.tried == nil {
 		r.tried = r.room[:0]
 	}
-	r.tried = append(r.tried, int32(endpoint)) //nolint:gosec // a pool has at most maxEndpoints
+	r.tried = append(r.tried, int32(endpoint))
 }
 
 func (r *Request) tokens() int {

@@ -58,14 +58,14 @@ func (e *toyEngine) runUntil(t time.Time) {
 // drive sends Poisson traffic of unshared prompts through f to toy engines.
 func drive(t testing.TB, f *fleet, engines []*toyEngine, perSecond float64, requests int) (perEngine []int) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(3, 3)) //nolint:gosec // test data
+	r := rand.New(rand.NewPCG(3, 3))
 	perEngine = make([]int, len(engines))
 	for i := range requests {
 		f.later(time.Duration(1e9 * r.ExpFloat64() / perSecond))
 		for _, e := range engines {
 			e.runUntil(f.now)
 		}
-		l := f.send(t, prompt(uint64(i)+100, 1, 0, 2+r.IntN(25))) //nolint:gosec // test data
+		l := f.send(t, prompt(uint64(i)+100, 1, 0, 2+r.IntN(25)))
 		at := l.Endpoint().Index()
 		perEngine[at]++
 		tokens := 20 + r.IntN(200)

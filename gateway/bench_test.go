@@ -41,7 +41,7 @@ func benchGateway(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	g, err := gateway.New(cfg, gateway.Options{Listener: app, Log: slog.NewJSONHandler(io.Discard, nil)})
+	g, err := gateway.New(cfg, gateway.Options{Listener: app, Log: slog.DiscardHandler})
 	if err != nil {
 		b.Fatal(err)
 	}

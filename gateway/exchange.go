@@ -38,7 +38,6 @@ type exchange struct {
 	request  balancer.Request
 	pool     *pool // of the attempt in hand, nil at a provider
 	lease    *balancer.Lease
-	server   *upstream.Server
 	relay    *upstream.Relay
 	whole    []byte // an answer that is not relayed but was read whole
 	isWhole  bool

@@ -32,7 +32,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 	}
 	bc := balancer.PoolConfig{
 		Name: cfg.Name, Policy: policy, EjectAfter: cfg.Health.EjectAfter, DefaultKVTokens: cfg.KVTokens,
-		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: true, Seed: uint64(time.Now().UnixNano()), //nolint:gosec // a choice, not a secret
+		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: true, Seed: uint64(time.Now().UnixNano()),
 	}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
@@ -49,7 +49,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 	}
 	if p.poller, err = scraper.New(scraper.Config{
 		Engine: cfg.Engine, Path: cfg.Metrics.Path, Port: cfg.Metrics.Port, Interval: cfg.Metrics.Interval.Std(),
-		Header: scraper.Header{Name: name, Value: value},
+		Generic: cfg.Metrics.Names, Header: scraper.Header{Name: name, Value: value},
 	}, p.Pool, log); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (g *Gateway) runProbes(ctx context.Context, p *pool) {
 		for _, due := range p.Due(now) {
 			probing.Go(func() { g.probe(ctx, p, due) })
 		}
-		timer.Reset(max(10*time.Millisecond, p.Wake(now).Sub(time.Now())))
+		timer.Reset(max(10*time.Millisecond, time.Until(p.Wake(now))))
 	}
 }
 

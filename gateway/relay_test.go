@@ -136,8 +136,10 @@ func TestRelay_HeadersOfTheCallerStayBehind(t *testing.T) {
 		"Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "X-Warmlane-Explain", "1", "Connection", "X-Hop", "X-Hop", "1",
 		"Te", "trailers", "X-Request-Id", "req-1", "X-App", "shop", "Accept-Encoding", "gzip")
 	h := <-seen
-	for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key", "Cookie", "Proxy-Authorization", "X-Forwarded-For",
-		"X-Warmlane-Explain", "X-Hop", "Te", "Accept-Encoding"} {
+	for _, name := range []string{
+		"Authorization", "Api-Key", "X-Api-Key", "Cookie", "Proxy-Authorization", "X-Forwarded-For",
+		"X-Warmlane-Explain", "X-Hop", "Te", "Accept-Encoding",
+	} {
 		if h.Get(name) != "" {
 			t.Errorf("%s: %s reached the engine", name, h.Get(name))
 		}

@@ -64,7 +64,7 @@ func (w *watch) run(raw syscall.RawConn, events int16, gone func()) {
 }
 
 func peerLeft(fd uintptr, events int16) bool {
-	p := []unix.PollFd{{Fd: int32(fd), Events: events}} //nolint:gosec // a descriptor
+	p := []unix.PollFd{{Fd: int32(fd), Events: events}}
 	for {
 		n, err := unix.Poll(p, 0)
 		if err == unix.EINTR {

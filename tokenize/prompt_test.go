@@ -128,11 +128,15 @@ func TestBuild_MediaEnterByHash(t *testing.T) {
 
 func TestBuild_FormsOfOneConversationReadAlike(t *testing.T) {
 	a := build(t, chat(`[{"role":"system","content":"`+long+`"},{"role":"user","content":"`+long+`"}]`))
-	b := build(t, Source{Form: Messages, Model: "m", System: []byte(`[{"type":"text","text":"` + long + `","cache_control":{"type":"ephemeral"}}]`),
-		Messages: []byte(`[{"role":"user","content":[{"type":"text","text":"` + long + `"}]}]`)})
+	b := build(t, Source{
+		Form: Messages, Model: "m", System: []byte(`[{"type":"text","text":"` + long + `","cache_control":{"type":"ephemeral"}}]`),
+		Messages: []byte(`[{"role":"user","content":[{"type":"text","text":"` + long + `"}]}]`),
+	})
 	c := build(t, Source{Form: Responses, Model: "m", Instructions: []byte(`"` + long + `"`), Input: []byte(`"` + long + `"`)})
-	d := build(t, Source{Form: Responses, Model: "m", Instructions: []byte(`"` + long + `"`),
-		Input: []byte(`[{"type":"message","role":"user","content":[{"type":"input_text","text":"` + long + `"}]}]`)})
+	d := build(t, Source{
+		Form: Responses, Model: "m", Instructions: []byte(`"` + long + `"`),
+		Input: []byte(`[{"type":"message","role":"user","content":[{"type":"input_text","text":"` + long + `"}]}]`),
+	})
 	for i, p := range []Prompt{b, c, d} {
 		if !slices.Equal(a.Blocks, p.Blocks) {
 			t.Errorf("form %d reads differently", i)
@@ -260,8 +264,10 @@ func TestBuilder_CloneSharesNothing(t *testing.T) {
 }
 
 func TestBuild_OddShapesDoNotPanic(t *testing.T) {
-	odd := []string{`null`, `1`, `"x"`, `[]`, `{}`, `[null]`, `[[]]`, `[{}]`, `[{"role":1,"content":2,"tool_calls":[1,{"function":3}]}]`,
-		`[{"type":"function_call"},{"type":1},{"type":"x"}]`, `[{"role":"user","content":[1,{"type":"tool_use"},{"type":"tool_result"}]}]`, `[-1.5e3,[1],"x"]`}
+	odd := []string{
+		`null`, `1`, `"x"`, `[]`, `{}`, `[null]`, `[[]]`, `[{}]`, `[{"role":1,"content":2,"tool_calls":[1,{"function":3}]}]`,
+		`[{"type":"function_call"},{"type":1},{"type":"x"}]`, `[{"role":"user","content":[1,{"type":"tool_use"},{"type":"tool_result"}]}]`, `[-1.5e3,[1],"x"]`,
+	}
 	for form := Plain; form <= Messages; form++ {
 		for _, o := range odd {
 			raw := []byte(o)

@@ -115,12 +115,11 @@ func (s *scanner) blanks() {
 }
 
 // end fails unless only blanks remain.
-func (s *scanner) end() bool {
+func (s *scanner) end() {
 	s.blanks()
 	if s.pos < len(s.text) {
-		return s.unexpected("the end of the JSON text")
+		s.unexpected("the end of the JSON text")
 	}
-	return true
 }
 
 // value steps over one value that starts at pos.

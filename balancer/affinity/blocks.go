@@ -44,7 +44,7 @@ func (t *blocks) at(id uint32) *block { return &t.chunks[id>>chunkBits][id&(chun
 func (t *blocks) shardOf(hash uint64) *shard { return &t.shards[hash>>56] }
 
 func (s *shard) home(hash uint64) uint32 {
-	return uint32((hash*0x9e3779b97f4a7c15)>>32) & uint32(len(s.slots)-1) //nolint:gosec // masked
+	return uint32((hash*0x9e3779b97f4a7c15)>>32) & uint32(len(s.slots)-1)
 }
 
 // find returns the id of a hash, guessing it to be a child of parent first.
@@ -58,7 +58,7 @@ func (t *blocks) find(hash uint64, parent uint32) uint32 {
 	if len(s.slots) == 0 {
 		return noBlock
 	}
-	mask := uint32(len(s.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(s.slots) - 1)
 	for i := s.home(hash); ; i = (i + 1) & mask {
 		id := s.slots[i]
 		if id == noBlock || t.at(id).hash == hash {
@@ -91,7 +91,7 @@ func (t *blocks) add(hash uint64) uint32 {
 }
 
 func (t *blocks) place(s *shard, id uint32) {
-	mask := uint32(len(s.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(s.slots) - 1)
 	i := s.home(t.at(id).hash)
 	for s.slots[i] != noBlock {
 		i = (i + 1) & mask
@@ -113,7 +113,7 @@ func (t *blocks) grow(s *shard) {
 func (t *blocks) remove(id uint32) {
 	b := t.at(id)
 	s := t.shardOf(b.hash)
-	mask := uint32(len(s.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(s.slots) - 1)
 	i := s.home(b.hash)
 	for s.slots[i] != id {
 		i = (i + 1) & mask

@@ -31,12 +31,12 @@ func (h *holders) add(set uint64, n, e int) uint64 {
 		h.row(set)[e>>6] |= 1 << (e & 63)
 		return set
 	case set&packFlag != 0 && n < packSize:
-		h.packs[uint32(set)][n] = uint16(e) //nolint:gosec // endpoints are below 1<<15
+		h.packs[uint32(set)][n] = uint16(e)
 		return set
 	case set&packFlag == 0 && n < inlineSize:
-		return set | uint64(e+1)<<(16*n) //nolint:gosec // endpoints are below 1<<15
+		return set | uint64(e+1)<<(16*n)
 	}
-	list := append(h.members(set, n), uint16(e)) //nolint:gosec // endpoints are below 1<<15
+	list := append(h.members(set, n), uint16(e))
 	h.release(set)
 	return h.build(list)
 }
@@ -75,14 +75,14 @@ func (h *holders) members(set uint64, n int) []uint16 {
 	case set&rowFlag != 0:
 		for w, word := range h.row(set) {
 			for ; word != 0; word &= word - 1 {
-				h.list = append(h.list, uint16(w<<6+bits.TrailingZeros64(word))) //nolint:gosec // below 1<<15
+				h.list = append(h.list, uint16(w<<6+bits.TrailingZeros64(word)))
 			}
 		}
 	case set&packFlag != 0:
 		h.list = append(h.list, h.packs[uint32(set)][:n]...)
 	default:
 		for ; set != 0; set >>= 16 {
-			h.list = append(h.list, uint16(set)-1) //nolint:gosec // the low 16 bits are wanted
+			h.list = append(h.list, uint16(set)-1)
 		}
 	}
 	return h.list
@@ -101,13 +101,13 @@ func (h *holders) build(list []uint16) uint64 {
 			h.packs = append(h.packs, [packSize]uint16{})
 		}
 		copy(h.packs[id][:], list)
-		set = packFlag | uint64(id) //nolint:gosec // an index
+		set = packFlag | uint64(id)
 	default:
 		id := take(&h.freeRows, len(h.rows)/h.words)
 		if id*h.words == len(h.rows) {
 			h.rows = append(h.rows, make([]uint64, h.words)...)
 		}
-		set = rowFlag | uint64(id) //nolint:gosec // an index
+		set = rowFlag | uint64(id)
 		row := h.row(set)
 		clear(row)
 		for _, m := range list {
@@ -120,9 +120,9 @@ func (h *holders) build(list []uint16) uint64 {
 func (h *holders) release(set uint64) {
 	switch {
 	case set&rowFlag != 0:
-		h.freeRows = append(h.freeRows, uint32(set)) //nolint:gosec // the low 32 bits are wanted
+		h.freeRows = append(h.freeRows, uint32(set))
 	case set&packFlag != 0:
-		h.freePacks = append(h.freePacks, uint32(set)) //nolint:gosec // the low 32 bits are wanted
+		h.freePacks = append(h.freePacks, uint32(set))
 	}
 }
 
@@ -138,7 +138,7 @@ func take(free *[]uint32, next int) int {
 }
 
 func (h *holders) row(set uint64) []uint64 {
-	at := int(uint32(set)) * h.words //nolint:gosec // the low 32 bits are wanted
+	at := int(uint32(set)) * h.words
 	return h.rows[at : at+h.words]
 }
 

@@ -215,7 +215,7 @@ func (x *Index) ticks(now time.Time) uint32 {
 	if x.epoch.IsZero() {
 		x.epoch = now
 	}
-	return uint32(min(max(0, now.Sub(x.epoch)/tick), math.MaxUint32)) //nolint:gosec // bounded
+	return uint32(min(max(0, now.Sub(x.epoch)/tick), math.MaxUint32))
 }
 
 // SetBudget sets how many blocks e may hold, at least 1. A smaller budget takes effect at once.

@@ -19,9 +19,9 @@ func chain(trunk, branch uint64, shared, n int) []uint64 {
 	for i := range c {
 		seed := trunk
 		if i >= shared {
-			seed = trunk<<20 ^ branch ^ uint64(shared)<<40 //nolint:gosec // test data
+			seed = trunk<<20 ^ branch ^ uint64(shared)<<40
 		}
-		c[i] = (seed+1)*0x9e3779b97f4a7c15 ^ uint64(i+1)*0xc2b2ae3d27d4eb4f //nolint:gosec // test data
+		c[i] = (seed+1)*0x9e3779b97f4a7c15 ^ uint64(i+1)*0xc2b2ae3d27d4eb4f
 	}
 	return c
 }
@@ -143,8 +143,8 @@ func compareWithNaive(t *rapid.T, endpoints int) {
 		},
 		"finish": func(t *rapid.T) {
 			r := end(t)
-			answer := chain(uint64(len(r.chain)), rapid.Uint64Range(0, 5).Draw(t, "answer"), 0, 3) //nolint:gosec // test data
-			for i := range answer {                                                                // a block's hash is over its parent
+			answer := chain(uint64(len(r.chain)), rapid.Uint64Range(0, 5).Draw(t, "answer"), 0, 3)
+			for i := range answer { // a block's hash is over its parent
 				answer[i] ^= append([]uint64{1}, r.chain...)[len(r.chain)] << 1
 			}
 			x.Finish(r.e, r.chain, answer)
@@ -304,7 +304,7 @@ func TestIndex_AdoptKeepsOrderAndBudget(t *testing.T) {
 func TestIndex_MemoryStaysSmall(t *testing.T) {
 	for _, endpoints := range []int{32, 96} {
 		x := affinity.New(endpoints)
-		r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // test data
+		r := rand.New(rand.NewPCG(1, 1))
 		for range endpoints * 50 {
 			c := chain(r.Uint64N(50), r.Uint64(), 20, 120)
 			x.Use(r.IntN(endpoints), c, nil, start)

@@ -23,7 +23,7 @@ func newLane(budget int) *lane {
 }
 
 func (l *lane) home(block uint32) uint32 {
-	return (block * 0x9e3779b1) >> 7 & uint32(len(l.slots)-1) //nolint:gosec // masked
+	return (block * 0x9e3779b1) >> 7 & uint32(len(l.slots)-1)
 }
 
 // find returns the node of a block, 0 if there is none. guess is a node that it may well be.
@@ -34,7 +34,7 @@ func (l *lane) find(block, guess uint32) uint32 {
 	if len(l.slots) == 0 {
 		return 0
 	}
-	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(l.slots) - 1)
 	for i := l.home(block); ; i = (i + 1) & mask {
 		n := l.slots[i]
 		if n == 0 || l.nodes[n].block == block {
@@ -52,7 +52,7 @@ func (l *lane) add(block uint32) uint32 {
 		if len(l.nodes) == cap(l.nodes) {
 			l.growNodes()
 		}
-		id = uint32(len(l.nodes)) //nolint:gosec // bounded by the budget
+		id = uint32(len(l.nodes))
 		l.nodes = append(l.nodes, node{})
 		l.refs = append(l.refs, 0)
 	}
@@ -89,7 +89,7 @@ func (l *lane) growSlots() {
 }
 
 func (l *lane) place(id uint32) {
-	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(l.slots) - 1)
 	i := l.home(l.nodes[id].block)
 	for l.slots[i] != 0 {
 		i = (i + 1) & mask
@@ -126,7 +126,7 @@ func (l *lane) remove(id uint32) {
 	if l.inFlight(id) {
 		l.busy--
 	}
-	mask := uint32(len(l.slots) - 1) //nolint:gosec // bounded
+	mask := uint32(len(l.slots) - 1)
 	i := l.home(l.nodes[id].block)
 	for l.slots[i] != id {
 		i = (i + 1) & mask

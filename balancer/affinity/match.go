@@ -103,8 +103,8 @@ func (m *Match) write(w int, word uint64, depth int) {
 	for word != 0 {
 		e := w<<6 + bits.TrailingZeros64(word)
 		word &= word - 1
-		m.Depth[e] = int32(depth)               //nolint:gosec // a chain is far below 1<<31
-		m.Holders = append(m.Holders, int32(e)) //nolint:gosec // below MaxEndpoints
+		m.Depth[e] = int32(depth)
+		m.Holders = append(m.Holders, int32(e))
 	}
 }
 

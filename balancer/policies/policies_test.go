@@ -12,7 +12,7 @@ import (
 
 // view is a request of 6,400 tokens over idle, equal endpoints that hold nothing.
 func view(endpoints int) *balancer.View {
-	v := &balancer.View{Tokens: 6400, Answer: 200, Last: -1, Endpoints: endpoints, Rand: rand.New(rand.NewPCG(1, 1))} //nolint:gosec // test data
+	v := &balancer.View{Tokens: 6400, Answer: 200, Last: -1, Endpoints: endpoints, Rand: rand.New(rand.NewPCG(1, 1))}
 	for i := range endpoints {
 		v.Candidates = append(v.Candidates, balancer.Candidate{
 			Index: i, Uncached: 6400, Bought: 6400, New: 6400, KVUse: math.NaN(), Waiting: math.NaN(), Running: math.NaN(),

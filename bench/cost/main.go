@@ -102,7 +102,7 @@ func measure(g *gateway, engines *engines, r row, length time.Duration) error {
 		target = fmt.Sprintf(">= %.0f/s", r.target)
 	}
 	fmt.Printf("%-5s %10.0f %10s %9.0f %12.3f %12.3f %7d  %s\n", r.name, perRequest, target, rate,
-		(through.quantile(0.5) - direct.quantile(0.5)).Seconds()*1e3, (through.quantile(0.999) - direct.quantile(0.999)).Seconds()*1e3,
+		(through.quantile(0.5)-direct.quantile(0.5)).Seconds()*1e3, (through.quantile(0.999)-direct.quantile(0.999)).Seconds()*1e3,
 		through.errors, r.explain)
 	return nil
 }

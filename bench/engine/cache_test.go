@@ -235,10 +235,11 @@ func TestCore_SameSeedSameRun(t *testing.T) {
 		}
 		return q.Finished
 	}
-	if run(1) != run(1) {
+	one, again := run(1), run(1)
+	if one != again {
 		t.Error("equal seeds gave different times")
 	}
-	if run(1) == run(2) {
+	if one == run(2) {
 		t.Error("different seeds gave the same times")
 	}
 }

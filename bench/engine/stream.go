@@ -25,11 +25,7 @@ func (s *eventStream) Read(p []byte) (int, error) {
 		if s.done {
 			return 0, io.EOF
 		}
-		ok, err := s.next()
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
+		if !s.next() {
 			if err := s.await(); err != nil {
 				return 0, err
 			}
@@ -53,11 +49,11 @@ func (s *eventStream) await() error {
 }
 
 // next writes the next event, if one is due.
-func (s *eventStream) next() (ok bool, err error) {
+func (s *eventStream) next() (ok bool) {
 	c := s.call
 	if c.isCut() {
 		s.done = true
-		return true, nil
+		return true
 	}
 	over := true
 	for n := range c.seqs {
@@ -65,15 +61,15 @@ func (s *eventStream) next() (ok bool, err error) {
 		ready, finished := c.state(i)
 		if ready > c.seqs[i].sent {
 			s.token(i, ready, finished)
-			return true, nil
+			return true
 		}
 		over = over && finished
 	}
 	if !over {
-		return false, nil
+		return false
 	}
 	s.end()
-	return true, nil
+	return true
 }
 
 // token writes the role chunk that is still missing or the tokens that are ready: normally one, more when the writer

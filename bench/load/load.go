@@ -146,7 +146,7 @@ func (g *generator) run(ctx context.Context) {
 // play is one session from its first turn to its last.
 func (g *generator) play(ctx context.Context, session int) {
 	talk := g.cfg.Sessions[session]
-	pause := rand.New(rand.NewPCG(g.cfg.Seed, uint64(session))) //nolint:gosec // reproducible, not a secret
+	pause := rand.New(rand.NewPCG(g.cfg.Seed, uint64(session)))
 	h := newHistory(talk.System())
 	for turn := range talk.Turns() {
 		if turn > 0 && !think(ctx, time.Duration(pause.ExpFloat64()*float64(g.cfg.Think))) {

@@ -57,9 +57,11 @@ func (s stream) event(format string, args ...any) {
 }
 
 func (s stream) head() { s.w.Header().Set("Content-Type", "text/event-stream"); s.w.WriteHeader(200) }
+
 func (s stream) role() {
 	s.event(`{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`)
 }
+
 func (s stream) token(word string) {
 	s.event(`{"choices":[{"index":0,"delta":{"content":%q},"finish_reason":null}]}`, word)
 }

@@ -16,7 +16,7 @@ import (
 
 // build makes the warmlane binary.
 func build(ctx context.Context, to string) error {
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", to, "./cmd/warmlane").CombinedOutput(); err != nil { //nolint:gosec // own code
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", to, "./cmd/warmlane").CombinedOutput(); err != nil {
 		return fmt.Errorf("building warmlane: %w\n%s", err, out)
 	}
 	return nil

@@ -66,7 +66,7 @@ func measure(ctx context.Context, o options, name, url string, replicas []replic
 
 // play runs `warmlane load`.
 func (w workload) play(ctx context.Context, binary, url string) (result, error) {
-	command := exec.CommandContext(ctx, binary, "load", "--url", url, "--model", "tiny", //nolint:gosec // own binary
+	command := exec.CommandContext(ctx, binary, "load", "--url", url, "--model", "tiny",
 		"--sessions", strconv.Itoa(w.sessions), "--turns", strconv.Itoa(w.turns), "--concurrency", strconv.Itoa(w.concurrency),
 		"--input-tokens", strconv.Itoa(w.input), "--output-tokens", strconv.Itoa(w.output),
 		"--seed", strconv.FormatUint(w.seed, 10), "--temperature", "0", "--json") // the same answers in each run

@@ -12,8 +12,10 @@ import (
 // The columns of the table, with two lines of heading.
 var headings = [...][2]string{
 	{"", "policy"},
-	{"TTFT ms", "mean"}, {"", "p99"},
-	{"request s", "mean"}, {"", "p99"},
+	{"TTFT ms", "mean"},
+	{"", "p99"},
+	{"request s", "mean"},
+	{"", "p99"},
 	{"ITL ms", "mean"},
 	{"output", "tokens/s"},
 	{"cache", "hit rate"},

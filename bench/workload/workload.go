@@ -134,7 +134,7 @@ func (s *Session) text(r *rand.Rand, number, n int) string {
 
 // mixed spreads small numbers. Modulo any power of two it keeps them apart, because the factor is odd.
 func (c *Config) mixed(number int) int {
-	return int((uint64(number)*0x9E3779B1 + c.Seed) & math.MaxInt64) //nolint:gosec // only the low bits count
+	return int((uint64(number)*0x9E3779B1 + c.Seed) & math.MaxInt64)
 }
 
 // What a stream of random numbers is for; part of its seed.
@@ -148,5 +148,5 @@ const (
 func (c *Config) random(stream, a, b int) *rand.Rand {
 	// The second word of the seed must differ for each text; the multipliers are odd, so that no small a and b
 	// collide within a stream.
-	return rand.New(rand.NewPCG(c.Seed, uint64(stream)<<56^uint64(a)*0x9E3779B97F4A7C15^uint64(b)*0xC2B2AE3D27D4EB4F)) //nolint:gosec // reproducible text, not a secret
+	return rand.New(rand.NewPCG(c.Seed, uint64(stream)<<56^uint64(a)*0x9E3779B97F4A7C15^uint64(b)*0xC2B2AE3D27D4EB4F))
 }

@@ -14,8 +14,8 @@ type VersionCmd struct{}
 
 // Run prints one line.
 func (VersionCmd) Run() error {
-	fmt.Printf("warmlane %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return nil
+	_, err := fmt.Printf("warmlane %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 func versionText() string {

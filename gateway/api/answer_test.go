@@ -144,8 +144,10 @@ func TestFind_Paths(t *testing.T) {
 			t.Errorf("%s takes DELETE", path)
 		}
 	}
-	for _, path := range []string{"", "/", "/v1", "/v1/chat/completions/", "/v1/Models", "/v1/responses/", "/v1/responses/a/b", "/v1/responses/../x", "/v1/responses/..",
-		"/v1/responses/a%2fb", "/v1/responses//cancel", "/v1/models/", "/metrics", "/invocations"} {
+	for _, path := range []string{
+		"", "/", "/v1", "/v1/chat/completions/", "/v1/Models", "/v1/responses/", "/v1/responses/a/b", "/v1/responses/../x", "/v1/responses/..",
+		"/v1/responses/a%2fb", "/v1/responses//cancel", "/v1/models/", "/metrics", "/invocations",
+	} {
 		if ep, ok := Find([]byte(path)); ok {
 			t.Errorf("%s is %+v", path, ep)
 		}

@@ -57,8 +57,15 @@ var anthropicTypes = [...]struct {
 	status int
 	name   string
 }{
-	{400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"}, {404, "not_found_error"},
-	{413, "request_too_large"}, {429, "rate_limit_error"}, {500, "api_error"}, {503, "overloaded_error"}, {529, "overloaded_error"},
+	{400, "invalid_request_error"},
+	{401, "authentication_error"},
+	{403, "permission_error"},
+	{404, "not_found_error"},
+	{413, "request_too_large"},
+	{429, "rate_limit_error"},
+	{500, "api_error"},
+	{503, "overloaded_error"},
+	{529, "overloaded_error"},
 }
 
 func anthropicType(status int) string {

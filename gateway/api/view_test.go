@@ -38,8 +38,10 @@ func TestRead_Chat(t *testing.T) {
 		"session_id":"s","tools":[{}],"chat_template_kwargs":{"a":1},"documents":[],"cache_salt":"x","unknown":{"model":"no"}}`)
 	s := v.Source
 	v.Source = tokenize.Source{}
-	want := View{Family: Chat, Model: "org/m", Stream: true, HasStreamOptions: true, IncludeUsage: true, ContinuousUsage: true, N: 3,
-		MaxTokens: 9, User: "u", Session: "s", Priority: -2, MessageCount: 2, models: v.models, options: v.options, open: 1}
+	want := View{
+		Family: Chat, Model: "org/m", Stream: true, HasStreamOptions: true, IncludeUsage: true, ContinuousUsage: true, N: 3,
+		MaxTokens: 9, User: "u", Session: "s", Priority: -2, MessageCount: 2, models: v.models, options: v.options, open: 1,
+	}
 	if !reflect.DeepEqual(*v, want) {
 		t.Errorf("got %+v", *v)
 	}
@@ -59,14 +61,18 @@ func TestRead_OtherFamilies(t *testing.T) {
 		{"/v1/completions", `{"model":"m","prompt":[[1],[2],[3]]}`, func(v *View) bool { return v.N == 3 }},
 		{"/v1/completions", `{"model":"m","prompt":[]}`, func(v *View) bool { return v.N == 1 }},
 		{"/v1/completions", `{"model":"m","prompt":"p","max_tokens":-1}`, func(v *View) bool { return v.MaxTokens == 0 && string(v.Source.Prompt) == `"p"` }},
-		{"/v1/responses", `{"model":"m","input":"hi","instructions":"be","max_output_tokens":5,"previous_response_id":"resp_1","background":true,"conversation":{"id":"c"}}`,
+		{
+			"/v1/responses", `{"model":"m","input":"hi","instructions":"be","max_output_tokens":5,"previous_response_id":"resp_1","background":true,"conversation":{"id":"c"}}`,
 			func(v *View) bool {
 				return v.MaxTokens == 5 && v.PreviousResponse == "resp_1" && v.Background && v.Session == "c" && v.MessageCount == 1 && string(v.Source.Instructions) == `"be"`
-			}},
-		{"/v1/messages", `{"model":"m","max_tokens":4,"system":"s","messages":[{}],"metadata":{"user_id":"u"},"stream":true}`,
+			},
+		},
+		{
+			"/v1/messages", `{"model":"m","max_tokens":4,"system":"s","messages":[{}],"metadata":{"user_id":"u"},"stream":true}`,
 			func(v *View) bool {
 				return v.User == "u" && v.Stream && v.Source.Form == tokenize.Messages && string(v.Source.System) == `"s"`
-			}},
+			},
+		},
 		{"/v1/messages/count_tokens", `{"model":"m","messages":[]}`, func(v *View) bool { return v.Source.Form == tokenize.Messages }},
 		{"/v1/embeddings", `{"model":"m","input":["a"],"encoding_format":"base64"}`, func(v *View) bool { return string(v.Source.Input) == `["a"]` }},
 		{"/v2/rerank", `{"model":"m","query":"q","documents":["a"]}`, func(v *View) bool { return string(v.Source.Prompt) == `"q"` && string(v.Source.Input) == `["a"]` }},
@@ -74,10 +80,12 @@ func TestRead_OtherFamilies(t *testing.T) {
 		{"/tokenize", `{"model":"m","messages":[{}]}`, func(v *View) bool { return v.Source.Messages != nil }},
 		{"/detokenize", `{"model":"m","tokens":[1]}`, func(v *View) bool { return string(v.Source.Input) == "[1]" }},
 		{"/v1/audio/speech", `{"model":"m","input":"x","stream_format":"sse"}`, func(v *View) bool { return v.Stream && string(v.Source.Input) == `"x"` }},
-		{"/v1/chat/completions", `{"model":"a","model":"b","stream":true,"stream":null,"messages":[],"n":null,"user":null,"stream_options":null}`,
+		{
+			"/v1/chat/completions", `{"model":"a","model":"b","stream":true,"stream":null,"messages":[],"n":null,"user":null,"stream_options":null}`,
 			func(v *View) bool {
 				return v.Model == "b" && !v.Stream && v.N == 1 && v.HasStreamOptions && !v.IncludeUsage
-			}},
+			},
+		},
 	} {
 		if v := read(t, c.path, c.body); !c.check(v) {
 			t.Errorf("%s %s: %+v", c.path, c.body, v)

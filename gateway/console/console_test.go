@@ -194,8 +194,13 @@ func TestMux_WhoMayCall(t *testing.T) {
 
 	// From this host, but not for a program on it.
 	foreign := []map[string]string{
-		{"X-Forwarded-For": "10.0.0.7"}, {"Forwarded": "for=10.0.0.7"}, {"X-Real-IP": "10.0.0.7"}, {"Via": "1.1 proxy"},
-		{"Host": "rebound.example:9090"}, {"Origin": "https://evil.example"}, {"Origin": "null"},
+		{"X-Forwarded-For": "10.0.0.7"},
+		{"Forwarded": "for=10.0.0.7"},
+		{"X-Real-IP": "10.0.0.7"},
+		{"Via": "1.1 proxy"},
+		{"Host": "rebound.example:9090"},
+		{"Origin": "https://evil.example"},
+		{"Origin": "null"},
 	}
 	for _, headers := range foreign {
 		f(without, here, headers, 403)

@@ -37,7 +37,7 @@ func TestReserve_EqualsTheModel(t *testing.T) {
 		for _, r := range rates {
 			model = append(model, newModelBucket(r, c.Now()))
 		}
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+		random := rand.New(rand.NewPCG(1, 2))
 		passed := 0
 		arrivals := 100_000
 		if strings.HasSuffix(t.Name(), "redis") {

@@ -108,7 +108,7 @@ func (m *Memory) take(asks []ask) (ok bool) {
 func (m *Memory) lock(asks []ask) (held uint64) {
 	for i := range asks {
 		a := &asks[i]
-		a.shard = uint32(xxhash.Sum64(a.key) % shards) //nolint:gosec // below 64
+		a.shard = uint32(xxhash.Sum64(a.key) % shards)
 		held |= 1 << a.shard
 	}
 	for rest := held; rest != 0; rest &= rest - 1 {

@@ -17,9 +17,9 @@ func ServeMetrics(g prometheus.Gatherer) fasthttp.RequestHandler {
 			ctx.Error("gathering metrics: "+err.Error(), fasthttp.StatusInternalServerError)
 			return
 		}
-		format := expfmt.NegotiateIncludingOpenMetrics(http.Header{
+		format := expfmt.NegotiateAccept(http.Header{
 			"Accept": {string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))},
-		})
+		}, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 		ctx.SetContentType(string(format))
 		encoder := expfmt.NewEncoder(ctx.Response.BodyWriter(), format)
 		for _, f := range families {

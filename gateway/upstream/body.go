@@ -130,7 +130,7 @@ func (b *body) nextChunk() error {
 		return errChunk
 	}
 	if size > 0 {
-		b.left, b.open = int64(size), true //nolint:gosec // 40 bits
+		b.left, b.open = int64(size), true
 		return nil
 	}
 	for { // trailers, dropped

@@ -115,7 +115,7 @@ func FuzzBody(f *testing.F) {
 		if wantErr == nil && errors.Is(err, io.EOF) && !bytes.Equal(got, want) {
 			t.Errorf("read %q, the standard library %q", got, want)
 		}
-		if again, errAgain := readAllOf(iotest.OneByteReader(bytes.NewReader(wire)), -1, 7); !bytes.Equal(again, got) || (err == io.EOF) != (errAgain == io.EOF) {
+		if again, errAgain := readAllOf(iotest.OneByteReader(bytes.NewReader(wire)), -1, 7); !bytes.Equal(again, got) || errors.Is(err, io.EOF) != errors.Is(errAgain, io.EOF) {
 			t.Errorf("read %q, %v in one piece, %q, %v by byte", got, err, again, errAgain)
 		}
 	})

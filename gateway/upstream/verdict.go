@@ -92,5 +92,5 @@ func parseRetryAfter(v []byte) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(n) * time.Second //nolint:gosec // 16 bits
+	return time.Duration(n) * time.Second
 }

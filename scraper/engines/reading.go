@@ -129,8 +129,8 @@ func first(alternatives ...reading) reading {
 }
 
 // counter is a counter under its own name or with the suffix that Prometheus client libraries add to it.
-func counter(metric string, conditions ...condition) reading {
-	return first(sum(metric+"_total", conditions...), sum(metric, conditions...))
+func counter(metric string) reading {
+	return first(sum(metric+"_total"), sum(metric))
 }
 
 // plus adds to a reading those of the extras that the page tells; it is unknown when the base is.

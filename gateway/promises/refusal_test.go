@@ -1,0 +1,48 @@
+package promises_test
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Promise: when every engine is dead, a request is refused in < 10 ms (p99) with 503, Retry-After and an error in OpenAI's form.
+func TestPromise_RefusalWhenAllAreDead(t *testing.T) {
+	g := open(t, pool, deadPort(t), deadPort(t), deadPort(t))
+	n := count(200, 5000)
+	var mu sync.Mutex
+	var all times
+	wrong := 0
+	crowd(n, 4, g.address, func(i int, w *worker) {
+		body := plainChat
+		if i%2 == 0 {
+			body = streamChat
+		}
+		sent := time.Now()
+		r, err := w.do(chat, body)
+		took := time.Since(sent)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, took)
+		if err != nil || !r.refused() {
+			if wrong++; wrong < 5 {
+				t.Logf("request %d: %v, %d %v %s", i, err, r.status, r.header, r.body)
+			}
+		}
+	})
+	none(t, "refusals without 503, Retry-After or error body", wrong, n)
+	t.Logf("%d refusals: p50 %v, longest %v", len(all), all.at(0.5), all.at(1))
+	hold(t, "refusal when all engines are dead, p99", all.at(0.99), 10*time.Millisecond)
+}
+
+// refused says whether the answer is a refusal as it has to be.
+func (r reply) refused() bool {
+	var e struct {
+		Error struct{ Message, Type, Code string }
+	}
+	seconds, err := strconv.Atoi(r.header.Get("Retry-After"))
+	return r.status == 503 && r.cut == nil && err == nil && seconds > 0 && json.Unmarshal([]byte(r.body), &e) == nil &&
+		e.Error.Message != "" && e.Error.Type != "" && e.Error.Code != ""
+}
