@@ -33,8 +33,9 @@ const (
 // tryPool tries the endpoints of a pool until one answers.
 func (x *exchange) tryPool(t *route.Target) *failure.Error {
 	p := x.state.pools[t.Pool]
-	x.enterPool(p)
-	body := x.bodyFor(t.Model)
+	model := t.ModelFor(x.view.Model)
+	x.enterPool(p, model)
+	body := x.bodyFor(model)
 	var last *failure.Error
 	for again := 1; ; {
 		lease, err := p.Choose(&x.request, time.Now())
@@ -66,8 +67,8 @@ func (x *exchange) tryPool(t *route.Target) *failure.Error {
 	}
 }
 
-// enterPool makes the prompt's blocks as this pool's engines will see them.
-func (x *exchange) enterPool(p *pool) {
+// enterPool makes the prompt's blocks as this pool's engines will see them, under the name by which they know the model.
+func (x *exchange) enterPool(p *pool, model string) {
 	x.pool = p
 	x.rec.Pool, x.rec.Policy = p.Name(), p.PolicyName()
 	x.lane = x.g.metrics.Lane(x.view.Model, p.Name())
@@ -78,11 +79,12 @@ func (x *exchange) enterPool(p *pool) {
 		}
 	}
 	x.builder.Reset()
+	x.view.Source.Model = model
 	x.prompt = x.builder.Build(&x.view.Source, p.tokens)
 	x.rec.PredictedPrompt = x.prompt.Tokens
 	x.request = balancer.Request{
 		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.view.Priority,
-		Model: x.view.Source.Model, Whole: !x.view.Stream,
+		Model: model, Whole: !x.view.Stream,
 	}
 }
 
@@ -96,9 +98,6 @@ func (x *exchange) session() string {
 
 // bodyFor is the request's body with the model's name at the target, asking for usage where the client did not.
 func (x *exchange) bodyFor(model string) [][]byte {
-	if model == "" {
-		model = x.view.Model
-	}
 	return x.view.Splice(x.body, model, x.asksUsage())
 }
 
@@ -137,7 +136,7 @@ func (x *exchange) tryProvider(t *route.Target) *failure.Error {
 	p := x.state.providers[t.Provider]
 	x.pool, x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = nil, p.cfg.Name, p.cfg.BaseURL, "", -1
 	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
-	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.Model), p.cfg.Timeouts)
+	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.ModelFor(x.view.Model)), p.cfg.Timeouts)
 }
 
 // tryServer makes one attempt and leaves its answer in x.relay or x.whole.

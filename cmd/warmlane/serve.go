@@ -29,6 +29,9 @@ func (c *ServeCmd) Run(ctx context.Context) error {
 	if c.Admin != "" {
 		cfg.Server.Admin = c.Admin
 	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
 	g, err := gateway.New(cfg, gateway.Options{Version: versionText()})
 	if err != nil {
 		return err
