@@ -62,7 +62,7 @@ func TestPromise_ClientLeaves(t *testing.T) {
 					t.Fatalf("try %d: the engine's connection stays open", i)
 				}
 			}
-			t.Logf("%d tries: p50 %v, longest %v", len(waits), waits.at(0.5), waits.at(1))
+			t.Logf("%d tries: %v", len(waits), waits)
 			none(t, "engine connections left open, "+phase.name, phase.tries-len(waits), phase.tries)
 			hold(t, "client leaves, "+phase.name+", p99", waits.at(0.99), 50*time.Millisecond)
 		})
@@ -72,7 +72,7 @@ func TestPromise_ClientLeaves(t *testing.T) {
 // fill streams until nobody takes any more: the client does not read, so the gateway is stuck in a write.
 func fill(c *call) {
 	c.write(streamHead)
-	text := strings.Repeat(chunk(delta), 500)
+	text := chunk(strings.Replace(delta, "hi", strings.Repeat("hi", 16<<10), 1))
 	for n, rest := 0, text; ; {
 		_ = c.conn.SetWriteDeadline(time.Now().Add(25 * time.Millisecond))
 		var err error

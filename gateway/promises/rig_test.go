@@ -349,9 +349,8 @@ func (r reply) served(stream bool) bool {
 
 // errorEvent says whether a stream ended with an error event in the form of the chat family, without choices.
 func (r reply) errorEvent() bool {
-	events := strings.Split(strings.TrimRight(r.body, "\n"), "\n\n")
-	last := events[len(events)-1]
-	return strings.HasPrefix(last, `data: {"error":{"message":`) && !strings.Contains(last, "choices")
+	last := lastEvent(r.body)
+	return strings.HasPrefix(last, `data: {"error":{"message":`) && !strings.Contains(last, `"choices"`)
 }
 
 // crowd runs n jobs on some workers, each with its own connection to the gateway, which is redialled when it ends.
