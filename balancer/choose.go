@@ -127,6 +127,9 @@ func (p *Pool) filter(r *Request, now time.Time) error {
 func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 	c, h := &p.census, &e.health
 	i := int32(e.index)
+	if r.Only != "" && r.Only != e.cfg.URL {
+		return
+	}
 	if e.admin != Enabled {
 		c.idleAdmin++
 		return

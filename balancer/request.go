@@ -17,6 +17,8 @@ type Request struct {
 	// Model is the model or adapter as the engine will see it. Endpoints known to serve other models only are left
 	// out. "" fits any endpoint.
 	Model string
+	// Only is the one endpoint that can serve the request, by URL, such as the one that holds a stored response; "" = any.
+	Only string
 	// Whole tells that the answer comes in one piece, so that no first token will be seen. Its prefill is then
 	// believed done when the estimate says so.
 	Whole bool

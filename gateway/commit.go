@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -16,8 +17,9 @@ func (x *exchange) commit() {
 	out := &x.ctx.Response
 	head := &x.relay.Attempt.Head
 	out.SetStatusCode(head.StatusCode())
+	named := head.PeekAll("Connection")
 	for name, value := range head.All() {
-		if !keptBack(name) {
+		if !keptBack(name) && !names(named, name) {
 			out.Header.AddBytesKV(name, value)
 		}
 	}
@@ -26,9 +28,15 @@ func (x *exchange) commit() {
 	}
 	x.stamp()
 	x.rec.Status = head.StatusCode()
-	if x.isWhole {
+	if x.isWhole && x.responseID != "" {
+		x.remember(x.responseID)
+	}
+	if x.isWhole && len(x.whole) <= oneWrite {
 		x.commitWhole()
 		return
+	}
+	if x.isWhole {
+		x.relay.Hold(x.whole)
 	}
 	if x.relay.Stream != nil {
 		out.Header.Set("Cache-Control", "no-cache")
@@ -37,20 +45,19 @@ func (x *exchange) commit() {
 	out.SetBodyStream(x.relay, -1)
 }
 
+// oneWrite is up to which size an answer leaves in one piece; longer ones are relayed, so that each piece has its own deadline.
+const oneWrite = 1 << 20
+
 // commitWhole sends an answer that was read to its end.
 func (x *exchange) commitWhole() {
-	if a, ok := api.Inspect(x.ep.Family, x.whole, x.sink()); ok {
-		x.usage, x.reasoned = a.Usage, a.Reasoned
-		if a.ID != "" && x.ep.Family == api.Responses {
-			x.remember(a.ID)
-		}
-	}
 	x.relay.Abandon()
+	x.Writing(time.Now())
 	x.ctx.Response.SetBodyRaw(x.whole)
 	x.rec.BytesOut = int64(len(x.whole))
 	x.end(nil)
 }
 
+// sink takes the answer's text where it extends a prompt's chain; nil elsewhere.
 func (x *exchange) sink() api.Sink {
 	if x.pool == nil || x.builder == nil {
 		return nil
@@ -119,8 +126,15 @@ func (x *exchange) refuse(fail *failure.Error) {
 	if k := x.cancelled(); k != failure.None && fail.Kind != k {
 		fail = failure.New(k, "The request was cancelled.").Because(fail)
 	}
+	if x.attempt != nil {
+		x.attempt.Finish(false) // holds nothing any more, unless something panicked
+	}
+	if fail.Kind == failure.EngineRefused && fail.RetryAfter == 0 {
+		fail.RetryAfter = time.Second
+	}
 	x.ctx.Response.Reset()
 	writeFailure(x.ctx, fail)
+	x.Writing(time.Now())
 	x.stamp()
 	x.rec.Status = fail.HTTPStatus()
 	if fail.Kind == failure.ClientGone {

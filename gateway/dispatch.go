@@ -18,8 +18,8 @@ import (
 const (
 	// limitPatience bounds the wait for a shared limit's answer.
 	limitPatience = 30 * time.Millisecond
-	// maxTries bounds the endpoints that one request visits in one pool.
-	maxTries = 5
+	// maxTries bounds the endpoints that one request visits in one pool, all but one of which cost it nothing but a refusal.
+	maxTries = 32
 	// longestFirstEvent bounds the first-event time however long the predicted wait.
 	longestFirstEvent = 120 * time.Second
 	// plainFirstEvent is the time for embeddings, rerank and other answers without generation.
@@ -84,7 +84,7 @@ func (x *exchange) enterPool(p *pool, model string) {
 	x.rec.PredictedPrompt = x.prompt.Tokens
 	x.request = balancer.Request{
 		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.view.Priority,
-		Model: model, Whole: !x.view.Stream,
+		Model: model, Whole: !x.view.Stream, Only: x.held(p),
 	}
 }
 
@@ -150,7 +150,7 @@ func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t c
 	now := time.Now()
 	fail := a.Send(&upstream.Request{
 		Method: x.ep.Method, Path: path, Query: queryOf(h), Header: x.forward(), Body: body,
-		First: now.Add(x.firstEvent(t)), Between: t.BetweenEvents.Std(),
+		First: now.Add(x.firstEvent(t)), Sent: now.Add(t.FirstEvent.Std()), Between: t.BetweenEvents.Std(),
 	})
 	if fail == nil {
 		fail = x.openAnswer(a)
@@ -196,25 +196,48 @@ func (x *exchange) openAnswer(a *upstream.Attempt) *failure.Error {
 	fail := r.Refused()
 	switch {
 	case fail != nil:
-	case bytes.HasPrefix(a.Head.ContentType(), []byte("text/event-stream")):
+	case isMedia(a.Head.ContentType(), "text/event-stream"):
 		n := 1
 		if x.view != nil {
 			n = x.view.N
 		}
 		r.Stream = api.NewStream(x.ep.Family, n, x.view != nil && x.asksUsage())
-		if x.pool != nil {
-			r.Sink = x
-		}
+		r.Sink = x.sink()
 		fail = r.Open()
-	case bytes.HasPrefix(a.Head.ContentType(), []byte("audio/")):
+	case isMedia(a.Head.ContentType(), "audio/"):
 	default:
 		x.whole, x.isWhole, fail = r.Whole(maxWhole)
+		if x.isWhole {
+			fail = x.inspect(a)
+		}
 	}
 	if fail != nil {
 		r.Abandon()
 		return fail
 	}
 	x.opened(r)
+	return nil
+}
+
+func isMedia(contentType []byte, prefix string) bool {
+	return len(contentType) >= len(prefix) && bytes.EqualFold(contentType[:len(prefix)], []byte(prefix))
+}
+
+// inspect reads an answer that came whole: what it used, what it says, and whether it is an error or a piece of one after all.
+func (x *exchange) inspect(a *upstream.Attempt) *failure.Error {
+	answer, ok := api.Inspect(x.ep.Family, x.whole, x.sink())
+	switch {
+	case !ok && a.EndsByClose() && isMedia(a.Head.ContentType(), "application/json"):
+		return failure.New(failure.ConnectionLost, "The inference engine broke off its answer.")
+	case !ok:
+		return nil
+	case answer.Err != nil:
+		return upstream.Judge(answer.Err)
+	}
+	x.usage, x.reasoned = answer.Usage, answer.Reasoned
+	if x.ep.Family == api.Responses {
+		x.responseID = answer.ID
+	}
 	return nil
 }
 

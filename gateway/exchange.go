@@ -33,20 +33,21 @@ type exchange struct {
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
 
-	builder  *tokenize.Builder // pooled; its blocks belong to the lease until end
-	prompt   tokenize.Prompt
-	request  balancer.Request
-	pool     *pool // of the attempt in hand, nil at a provider
-	lease    *balancer.Lease
-	relay    *upstream.Relay
-	whole    []byte // an answer that is not relayed but was read whole
-	isWhole  bool
-	lines    []byte // header lines for the engines
-	usage    api.Usage
-	reasoned bool // the answer holds reasoning: the next turn does not extend what the engine has cached
-	lane     *observe.Lane
-	last     time.Time // of the last event
-	armed    time.Time // write deadline in force
+	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
+	prompt     tokenize.Prompt
+	request    balancer.Request
+	pool       *pool // of the attempt in hand, nil at a provider
+	lease      *balancer.Lease
+	relay      *upstream.Relay
+	responseID string // of an answer that was read whole
+	whole      []byte // an answer that is not relayed but was read whole
+	isWhole    bool
+	lines      []byte // header lines for the engines
+	usage      api.Usage
+	reasoned   bool // the answer holds reasoning: the next turn does not extend what the engine has cached
+	lane       *observe.Lane
+	last       time.Time // of the last event
+	armed      time.Time // write deadline in force
 
 	watch *watch
 	ended bool
@@ -147,7 +148,7 @@ func (x *exchange) end(fail *failure.Error) {
 	x.watch.stop()
 	now := time.Now()
 	x.settleLease(fail, now)
-	x.g.bodies.Add(-int64(len(x.body)))
+	x.g.bodies.release(&x.ctx.Request.Header)
 	x.record(fail, now)
 	x.g.leave(x)
 	if x.builder != nil {

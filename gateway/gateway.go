@@ -51,9 +51,9 @@ type Gateway struct {
 	listener, adminListener net.Listener
 	server, admin           *fasthttp.Server
 
-	bodies   atomic.Int64 // bytes of request bodies in memory
-	draining atomic.Bool  // SIGTERM was seen: /readyz says 503 and every answer closes its connection
-	closing  atomic.Bool  // no new work any more
+	bodies   *bodies
+	draining atomic.Bool // SIGTERM was seen: /readyz says 503 and every answer closes its connection
+	closing  atomic.Bool // no new work any more
 	builders sync.Pool
 
 	mu   sync.Mutex // guards open
@@ -68,7 +68,7 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
 	g := &Gateway{
 		log: slog.New(opts.Log), access: observe.NewAccessLog(opts.Log), metrics: observe.NewMetrics(registry),
-		origins: newOrigins(), buckets: limit.NewMemory(0, nil), open: map[*exchange]struct{}{},
+		origins: newOrigins(), buckets: limit.NewMemory(0, nil), bodies: newBodies(), open: map[*exchange]struct{}{},
 	}
 	g.metrics.Build(opts.Version)
 	if cfg.Redis.Enabled() {
@@ -168,6 +168,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, p := range s.pools {
 		p.close()
 	}
+	for _, p := range s.providers {
+		p.close()
+	}
 	if g.adminListener != nil {
 		err = errors.Join(err, g.admin.Shutdown())
 	}
@@ -202,9 +205,16 @@ func (g *Gateway) drain(cfg *config.Config) {
 	}
 	n := g.stopAll()
 	g.log.Warn("drain time is over", "requests_ended", n)
-	last, cancelLast := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancelLast()
-	_ = g.server.ShutdownWithContext(last)
+	g.awaitClosed(2 * time.Second)
+}
+
+// awaitClosed waits until the last connection is closed: what was written to it has left by then.
+func (g *Gateway) awaitClosed(most time.Duration) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(most); g.server.GetOpenConnectionsCount() > 0 && time.Now().Before(end); {
+		<-tick.C
+	}
 }
 
 func pause(d time.Duration) {

@@ -2,8 +2,9 @@ package gateway
 
 import (
 	"bytes"
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -30,7 +31,8 @@ func requestID(h *fasthttp.RequestHeader) string {
 
 func newID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:])
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	return hex.EncodeToString(b[:])
 }
 
@@ -104,9 +106,9 @@ func dropped(name []byte) bool {
 
 // forwardHeader appends the header lines that go to every engine.
 func forwardHeader(dst []byte, h *fasthttp.RequestHeader, id string) []byte {
-	named := h.Peek("Connection")
+	named := h.PeekAll("Connection")
 	for name, value := range h.All() {
-		if dropped(name) || len(named) > 0 && names(named, name) {
+		if dropped(name) || names(named, name) {
 			continue
 		}
 		dst = line(dst, string(name), value)
@@ -122,11 +124,15 @@ func line(dst []byte, name string, value []byte) []byte {
 	return append(append(dst, value...), "\r\n"...)
 }
 
-// names says whether the comma-separated list holds name.
-func names(list, name []byte) bool {
-	for _, item := range bytes.Split(list, []byte(",")) {
-		if bytes.EqualFold(bytes.TrimSpace(item), name) {
-			return true
+// names says whether one of the comma-separated lists holds name.
+func names(lists [][]byte, name []byte) bool {
+	for _, list := range lists {
+		for len(list) > 0 {
+			var item []byte
+			item, list, _ = bytes.Cut(list, []byte(","))
+			if bytes.EqualFold(bytes.TrimSpace(item), name) {
+				return true
+			}
 		}
 	}
 	return false
@@ -139,7 +145,7 @@ func keptBack(name []byte) bool {
 		"Server", "Date", "Content-Type", "Set-Cookie", headerRequestID:
 		return true
 	}
-	return false
+	return len(name) > 8 && string(name[:8]) == "X-Accel-" // nginx in front would obey it
 }
 
 // clientIP is the peer's address, or behind a trusted proxy the last address in X-Forwarded-For that is not one itself.
@@ -152,7 +158,7 @@ func clientIP(ctx *fasthttp.RequestCtx, trusted []netip.Prefix) netip.Addr {
 	if !within(ip, trusted) {
 		return ip
 	}
-	hops := bytes.Split(ctx.Request.Header.Peek(fasthttp.HeaderXForwardedFor), []byte(","))
+	hops := bytes.Split(bytes.Join(ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor), []byte(",")), []byte(","))
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(string(bytes.TrimSpace(hops[i])))
 		if err != nil {

@@ -106,6 +106,12 @@ func (p *provider) next() *upstream.Server {
 	return p.servers[int(p.turn.Add(1))%len(p.servers)]
 }
 
+func (p *provider) close() {
+	for _, s := range p.servers {
+		s.Close()
+	}
+}
+
 // address is host:port of an endpoint's URL, for dialling.
 func address(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)

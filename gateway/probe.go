@@ -39,6 +39,9 @@ func (g *Gateway) runProbes(ctx context.Context, p *pool) {
 
 // probe does one and tells the balancer. Open streams of an engine that is found dead are ended: it may keep them open for ever.
 func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
+	if due.Kind == balancer.ProbeHealth {
+		due.Timeout = p.cfg.Health.Timeout.Std()
+	}
 	ctx, cancel := context.WithTimeout(ctx, due.Timeout)
 	defer cancel()
 	server := p.servers[due.Endpoint.Index()]
@@ -47,7 +50,7 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	case balancer.ProbeDial:
 		err = dialOnce(ctx, due.Endpoint.URL())
 	case balancer.ProbeHealth:
-		err = get(ctx, server, p.cfg.Health.Path, p.cfg.Health.Timeout.Std())
+		err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
 	case balancer.ProbeGenerate:
 		err = g.generate(ctx, p, server, due)
 	}
@@ -78,7 +81,7 @@ func get(ctx context.Context, s *upstream.Server, path string, timeout time.Dura
 // exchangeOnce makes a request of the gateway's own and reads the answer away.
 func exchangeOnce(ctx context.Context, s *upstream.Server, r *upstream.Request) error {
 	a := upstream.NewAttempt(s)
-	defer context.AfterFunc(ctx, func() { a.Cancel(failure.GatewayStopping) })()
+	defer context.AfterFunc(ctx, func() { a.Cancel(failure.FirstEventTimeout) })()
 	if fail := a.Send(r); fail != nil {
 		return fail
 	}
@@ -112,7 +115,7 @@ func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due
 
 func (g *Gateway) generateWith(ctx context.Context, p *pool, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
 	a := upstream.NewAttempt(s)
-	defer context.AfterFunc(ctx, func() { a.Cancel(failure.GatewayStopping) })()
+	defer context.AfterFunc(ctx, func() { a.Cancel(failure.FirstEventTimeout) })()
 	body := fmt.Appendf(nil, `{"model":%q,"prompt":%q,"max_tokens":%d,"stream":true,"temperature":0}`, p.served(), probeText, probeAnswer)
 	fail := a.Send(&upstream.Request{
 		Method: "POST", Path: "/v1/completions", Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
@@ -131,15 +134,22 @@ func (g *Gateway) generateWith(ctx context.Context, p *pool, s *upstream.Server,
 		got, err := a.Read(buf[:0])
 		stream.Feed(got, nil)
 		now := time.Now()
-		lease.FirstToken(now) // only the first call counts
+		if stream.FirstEvent && stream.Err == nil {
+			lease.FirstToken(now) // only the first call counts
+		}
 		if stream.LastTokens > 0 {
 			lease.Token(now, stream.LastTokens)
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case stream.Err != nil:
+			return stream.Err
+		case err == nil:
+		case !errors.Is(err, io.EOF):
 			return err
+		case !stream.Complete:
+			return errors.New("the generation ended too early")
+		default:
+			return nil
 		}
 	}
 }

@@ -225,3 +225,6 @@ func await(t *testing.T, what string, ok func() bool) {
 		<-tick.C
 	}
 }
+
+// linger plays a peer that takes its time.
+func linger(d time.Duration) { <-time.After(d) }

@@ -14,10 +14,12 @@ import (
 const (
 	// keepAlivePeriod finds a client that vanished without a word.
 	keepAlivePeriod = 15 * time.Second
+	// writeBuffer holds what leaves in one write: some thirty events.
+	writeBuffer = 8 << 10
 	// idleClient is how long a client's unused connection is kept; longer than the pools of common clients.
 	idleClient = 120 * time.Second
 	// maxHead is the largest request line with headers.
-	maxHead = 32 << 10
+	maxHead = 16 << 10
 	// refusedBody is the body limit of a request that is refused on its head: its body is never read.
 	refusedBody = 1
 )
@@ -32,12 +34,11 @@ func (g *Gateway) newServer(cfg *config.Config) *fasthttp.Server {
 		ErrorHandler:                 g.malformed,
 		MaxRequestBodySize:           int(cfg.Server.MaxBody),
 		ReadBufferSize:               maxHead,
-		WriteBufferSize:              16 << 10,
+		WriteBufferSize:              writeBuffer,
 		ReadTimeout:                  cfg.Server.ReadTimeout.Header.Std(),
 		IdleTimeout:                  idleClient,
 		TCPKeepalive:                 true,
 		TCPKeepalivePeriod:           keepAlivePeriod,
-		ReduceMemoryUsage:            true,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		NoDefaultDate:                true,
@@ -64,10 +65,16 @@ func (quiet) Printf(string, ...any) {}
 func (g *Gateway) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	cfg := g.state.Load().cfg
 	rc := fasthttp.RequestConfig{ReadTimeout: cfg.Server.ReadTimeout.Body.Std(), MaxRequestBodySize: int(cfg.Server.MaxBody)}
-	if g.refusesHead(h) != nil {
+	if g.refusesHead(h) != nil || !g.expectBody(h) {
 		rc.MaxRequestBodySize = refusedBody
 	}
 	return rc
+}
+
+// expectBody counts an announced body towards the memory that bodies may take; false when there is no room.
+func (g *Gateway) expectBody(h *fasthttp.RequestHeader) bool {
+	cfg := &g.state.Load().cfg.Server
+	return g.bodies.hold(h, h.ContentLength(), time.Now().Add(cfg.ReadTimeout.Body.Std()+time.Second), int64(cfg.MaxBodyTotal))
 }
 
 // refusesHead is why a request can be refused without reading its body; nil if it cannot.
@@ -75,14 +82,8 @@ func (g *Gateway) refusesHead(h *fasthttp.RequestHeader) *failure.Error {
 	if _, fail := matchHead(h); fail != nil {
 		return fail
 	}
-	s := g.state.Load()
-	if _, fail := s.identify(h); fail != nil {
-		return fail
-	}
-	if n := h.ContentLength(); n > 0 && g.bodies.Load()+int64(n) > int64(s.cfg.Server.MaxBodyTotal) {
-		return memoryFull()
-	}
-	return nil
+	_, fail := g.state.Load().identify(h)
+	return fail
 }
 
 // expect answers Expect: 100-continue: the body is asked for only where the head passes.
@@ -90,6 +91,9 @@ func (g *Gateway) expect(ctx *fasthttp.RequestCtx) int {
 	fail := g.refusesHead(&ctx.Request.Header)
 	if fail == nil && ctx.Request.Header.ContentLength() > int(g.state.Load().cfg.Server.MaxBody) {
 		fail = tooLarge(g.state.Load().cfg)
+	}
+	if fail == nil && !g.expectBody(&ctx.Request.Header) {
+		fail = memoryFull()
 	}
 	if fail == nil {
 		return fasthttp.StatusContinue
@@ -112,8 +116,12 @@ func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 		if len(ctx.Request.Header.Host()) > 0 {
 			fail = g.refusesHead(&ctx.Request.Header)
 		}
-		if fail == nil {
+		switch {
+		case fail != nil:
+		case ctx.Request.Header.ContentLength() > int(cfg.Server.MaxBody) || ctx.Request.Header.ContentLength() <= 0:
 			fail = tooLarge(cfg)
+		default:
+			fail = memoryFull()
 		}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		fail = failure.New(failure.RequestTimeout, "The request was sent too slowly.")

@@ -60,6 +60,18 @@ func (x *exchange) remember(id string) {
 	})
 }
 
+// held is the endpoint of p that keeps the response which this request continues, "" if it continues none that is known.
+func (x *exchange) held(p *pool) string {
+	if x.view.PreviousResponse == "" {
+		return ""
+	}
+	from, ok := x.g.origins.get(x.view.PreviousResponse, time.Now())
+	if !ok || from.pool != p.Name() || from.consumer != x.consumer.Name {
+		return ""
+	}
+	return from.url
+}
+
 // serveStored passes a request about a stored response to the endpoint that holds it.
 func (x *exchange) serveStored() *failure.Error {
 	from, ok := x.g.origins.get(x.ep.ID, time.Now())

@@ -4,19 +4,28 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// watchAfter is how long a request may take before its client is watched: most that take less have no generation to stop.
+const watchAfter = 10 * time.Millisecond
+
 // watch looks for a client's leaving while its connection is otherwise left alone: one goroutine parked in the runtime's poller,
 // woken by the peer's FIN or RST. It consumes no byte, so pipelined requests stay whole.
 type watch struct {
-	conn    net.Conn
-	stopped atomic.Bool
-	done    chan struct{}
+	conn   net.Conn
+	raw    syscall.RawConn
+	events int16
+	gone   func()
+	timer  *time.Timer
+	done   chan struct{} // closed when a watch that had begun has ended
+
+	mu             sync.Mutex // guards the fields below
+	begun, stopped bool
 }
 
 // startWatch calls gone once when the peer leaves, unless stop came first. With halfClose a peer that only shut its sending side is
@@ -33,34 +42,52 @@ func startWatch(c net.Conn, halfClose bool, gone func()) *watch {
 	if err != nil {
 		return nil
 	}
-	// The deadline for reading the request is still armed and would wake the watch.
-	_ = c.SetReadDeadline(time.Time{})
-	w := &watch{conn: c, done: make(chan struct{})}
-	events := int16(unix.POLLHUP | unix.POLLERR)
+	w := &watch{conn: c, raw: raw, events: unix.POLLHUP | unix.POLLERR, gone: gone, done: make(chan struct{})}
 	if !halfClose {
-		events |= unix.POLLRDHUP
+		w.events |= unix.POLLRDHUP
 	}
-	go w.run(raw, events, gone)
+	w.timer = time.AfterFunc(watchAfter, w.run)
 	return w
 }
 
-// run is owned by the watch; stop waits for it.
-func (w *watch) run(raw syscall.RawConn, events int16, gone func()) {
+// run is the goroutine of the watch; stop waits for it.
+func (w *watch) run() {
 	defer close(w.done)
+	if !w.begin() {
+		return
+	}
 	left := false
-	err := raw.Read(func(fd uintptr) bool {
-		if w.stopped.Load() {
+	err := w.raw.Read(func(fd uintptr) bool {
+		if w.isStopped() {
 			return true
 		}
-		left = peerLeft(fd, events)
+		left = peerLeft(fd, w.events)
 		return left
 	})
-	if w.stopped.Load() {
+	if w.isStopped() {
 		return
 	}
 	if left || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		gone()
+		w.gone()
 	}
+}
+
+func (w *watch) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return false
+	}
+	w.begun = true
+	// The deadline for reading the request is still armed and would end the watch.
+	_ = w.conn.SetReadDeadline(time.Time{})
+	return true
+}
+
+func (w *watch) isStopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped
 }
 
 func peerLeft(fd uintptr, events int16) bool {
@@ -79,7 +106,14 @@ func (w *watch) stop() {
 	if w == nil {
 		return
 	}
-	w.stopped.Store(true)
+	w.mu.Lock()
+	w.stopped = true
+	begun := w.begun
+	w.mu.Unlock()
+	if !begun {
+		w.timer.Stop()
+		return
+	}
 	_ = w.conn.SetReadDeadline(time.Unix(1, 0))
 	<-w.done
 	_ = w.conn.SetReadDeadline(time.Time{})

@@ -157,8 +157,8 @@ func (u *users) one(stream bool) {
 	}
 }
 
-// exchange is one request on a connection of its own; last is when the last but one piece of the answer came, so that for a stream
-// broken off it is the last event of the engine.
+// exchange is one request on a connection of its own; last is when the last but one piece of the answer came, which for a stream
+// broken off holds the last event of the engine.
 func (u *users) exchange(body string) (r reply, last time.Time, err error) {
 	c, err := dial(u.address)
 	if err != nil {
@@ -172,6 +172,9 @@ func (u *users) exchange(body string) (r reply, last time.Time, err error) {
 	c.br.Reset(pieces)
 	_ = c.conn.SetDeadline(time.Now().Add(3 * streamEnd))
 	r, err = c.receive()
+	if pieces.last.IsZero() {
+		return r, pieces.newest, err
+	}
 	return r, pieces.last, err
 }
 

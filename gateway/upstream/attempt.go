@@ -21,7 +21,9 @@ type Request struct {
 	Header []byte   // ready lines, each ended by CRLF; without Host, Content-Length and the credential
 	Body   [][]byte // pieces sent one after the other
 	// First is when the first byte of the answer must have come; Between bounds each silence after it.
-	First   time.Time
+	First time.Time
+	// Sent is when the request must have left; zero: by First.
+	Sent    time.Time
 	Between time.Duration
 }
 
@@ -30,6 +32,7 @@ type Attempt struct {
 	server  *Server
 	between time.Duration
 	armed   time.Time // read deadline in force
+	sent    time.Time // when the request began to leave
 	body    body
 	br      *bufio.Reader
 	release func(reuse bool) // gives the connection back; set while one is held
@@ -69,23 +72,37 @@ func (a *Attempt) Ended() failure.Kind {
 // fresh one. After an error the attempt holds nothing.
 func (a *Attempt) Send(r *Request) *failure.Error {
 	a.between = r.Between
-	for fresh := false; ; fresh = true {
-		used, fail := a.exchange(r, fresh)
-		if fail == nil {
+	used, fail := a.exchange(r, false)
+	if fail == nil {
+		return nil
+	}
+	a.Finish(false)
+	if used && a.wasStale(fail) {
+		// The other pooled connections are as old. A server that now refuses has died of something: the first failure tells more.
+		a.server.clients.CloseIdleConnections()
+		_, again := a.exchange(r, true)
+		if again == nil {
 			return nil
 		}
 		a.Finish(false)
-		if kind := a.Ended(); kind != failure.None {
-			return ended(kind, fail.Err)
+		if again.Kind != failure.ConnectFailed {
+			fail = again
 		}
-		if !used || fresh || !broken(fail.Kind) {
-			return fail
-		}
-		a.server.clients.CloseIdleConnections()
 	}
+	if kind := a.Ended(); kind != failure.None {
+		return unbegun(kind, fail.Err)
+	}
+	return fail
 }
 
-func broken(k failure.Kind) bool { return k == failure.SendFailed || k == failure.ConnectionLost }
+// stalePromptly is within which time of sending a stale connection shows: the engine had closed it before.
+const stalePromptly = 100 * time.Millisecond
+
+// wasStale says whether a pooled connection broke because the engine had closed it, not because of this request.
+func (a *Attempt) wasStale(fail *failure.Error) bool {
+	return (fail.Kind == failure.SendFailed || fail.Kind == failure.ConnectionLost) && a.Ended() == failure.None &&
+		time.Since(a.sent) < stalePromptly
+}
 
 // exchange does one round on one connection; used tells whether that connection was a pooled one.
 func (a *Attempt) exchange(r *Request, fresh bool) (used bool, fail *failure.Error) {
@@ -98,10 +115,24 @@ func (a *Attempt) exchange(r *Request, fresh bool) (used bool, fail *failure.Err
 	if !a.arm(r.First) {
 		return used, failure.New(failure.ConnectionLost, "The connection to the inference engine was lost.")
 	}
+	a.sent = time.Now()
 	if err := a.write(r); err != nil {
-		return used, failure.New(failure.SendFailed, "The connection to the inference engine broke while sending.").Because(err)
+		return used, a.unsent(err)
 	}
 	return used, a.readHead()
+}
+
+// unsent is what a failed write means. An engine that refuses a request before it has read it all answers and closes: then its
+// answer counts.
+func (a *Attempt) unsent(err error) *failure.Error {
+	switch {
+	case isTimeout(err):
+		return failure.New(failure.FirstEventTimeout, "The inference engine does not take the request.").Because(err)
+	case !lost(err) || !a.arm(time.Now().Add(stalePromptly)):
+	case a.readHead() == nil && a.Head.StatusCode() >= 400:
+		return nil
+	}
+	return failure.New(failure.SendFailed, "The connection to the inference engine broke while sending.").Because(err)
 }
 
 // connect takes a live pooled connection or dials one, and registers it so that it can be cancelled.
@@ -152,7 +183,11 @@ func (a *Attempt) write(r *Request) error {
 	buf := buffers.get()
 	defer buffers.put(buf)
 	head := a.head(buf.b[:0], r, length)
-	_ = a.conn.SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(length)*time.Microsecond))
+	by := r.First
+	if !r.Sent.IsZero() && r.Sent.Before(by) {
+		by = r.Sent
+	}
+	_ = a.conn.SetWriteDeadline(by)
 	if length <= smallRequest {
 		for _, p := range r.Body {
 			head = append(head, p...)
@@ -224,18 +259,24 @@ func (a *Attempt) headFault(err error) *failure.Error {
 	}
 }
 
+// EndsByClose says whether only the end of the connection ends the body, so that a cut one cannot be told from a whole one.
+func (a *Attempt) EndsByClose() bool { return a.body.frame == byClose }
+
 // Read appends to dst what has come, waiting at most Between (or until First before the first byte); see body.read.
 func (a *Attempt) Read(dst []byte) ([]byte, error) { return a.body.read(dst) }
 
-// Keep arms the deadline for the next silence. It touches the timer at most once a second.
+// Keep arms the deadline for the next silence, which may last an eighth longer (at most a second) so that the timer is touched
+// seldom.
 func (a *Attempt) Keep(now time.Time) {
-	if left := a.armed.Sub(now); a.between > 0 && (left < a.between-time.Second || left > a.between) {
-		a.mu.Lock()
-		if a.conn != nil {
-			a.armed = now.Add(a.between)
-			_ = a.conn.SetReadDeadline(a.armed)
-		}
-		a.mu.Unlock()
+	slack := min(time.Second, a.between/8)
+	if left := a.armed.Sub(now); a.between <= 0 || left >= a.between && left <= a.between+slack {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.conn != nil {
+		a.armed = now.Add(a.between + slack)
+		_ = a.conn.SetReadDeadline(a.armed)
 	}
 }
 
@@ -254,6 +295,9 @@ func (a *Attempt) Finish(reuse bool) {
 	if a.br != nil {
 		a.server.clients.ReleaseReader(a.br)
 		a.br = nil
+	}
+	if reuse { // a deadline left behind would make the idle connection look dead
+		_ = c.SetReadDeadline(time.Time{})
 	}
 	a.release(reuse)
 	a.release = nil

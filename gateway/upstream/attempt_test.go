@@ -172,7 +172,7 @@ func TestServer_EndAllEndsOpenAttempts(t *testing.T) {
 		go func() {
 			a := NewAttempt(s)
 			if fail := a.Send(post("{}")); fail != nil {
-				failed <- fail.Kind
+				failed <- fail.Kind // before the answer begins a dead engine is a lost one, which another may replace
 				return
 			}
 			_, _ = a.Read(make([]byte, 0, 10))
@@ -187,7 +187,7 @@ func TestServer_EndAllEndsOpenAttempts(t *testing.T) {
 		runtime.Gosched()
 	}
 	for range n {
-		if k := <-failed; k != failure.EngineDead {
+		if k := <-failed; k != failure.EngineDead && k != failure.ConnectionLost {
 			t.Errorf("ended with %v", k)
 		}
 	}

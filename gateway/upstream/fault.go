@@ -36,6 +36,14 @@ func ended(k failure.Kind, err error) *failure.Error {
 	return failure.New(k, message).Because(err)
 }
 
+// unbegun is the same before the first event, where another endpoint may still answer: a dead engine is then only a lost one.
+func unbegun(k failure.Kind, err error) *failure.Error {
+	if k == failure.EngineDead {
+		return failure.New(failure.ConnectionLost, "The inference engine has died before it answered.").Because(err)
+	}
+	return ended(k, err)
+}
+
 // midway is the failure of an answer that had begun when err came.
 func midway(err error) *failure.Error {
 	switch {

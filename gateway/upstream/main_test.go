@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -62,3 +63,6 @@ func newServer(t *testing.T, url string) *Server {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// linger plays a peer that takes its time.
+func linger(d time.Duration) { <-time.After(d) }

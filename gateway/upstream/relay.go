@@ -31,6 +31,7 @@ type Relay struct {
 	held []byte // read before the client's head was sent
 	end  bool   // the framing's end was seen
 	sent int64
+	over bool // the answer was relayed to its complete end
 	fail *failure.Error
 }
 
@@ -40,11 +41,14 @@ const maxErrorBody = 64 << 10
 // Refused reads the error that the head announces; nil when the status is a good one.
 func (r *Relay) Refused() *failure.Error {
 	status := r.Attempt.Head.StatusCode()
-	if status < 400 {
+	if status < 300 {
 		return nil
 	}
-	body, err := r.readAll(maxErrorBody)
-	if err != nil && err.Kind != failure.BadAnswer {
+	body, fail := r.readAll(maxErrorBody)
+	if k := r.Attempt.Ended(); k != failure.None {
+		return unbegun(k, fail)
+	}
+	if fail != nil {
 		body = nil
 	}
 	return judge(status, r.Attempt.Head.Peek("Retry-After"), body)
@@ -65,14 +69,14 @@ func (r *Relay) Open() *failure.Error {
 		r.end = err != nil
 	}
 	if r.Stream.Err != nil && r.Stream.Events == 0 {
-		return judgeEvent(r.Stream.Err)
+		return Judge(r.Stream.Err)
 	}
 	return nil
 }
 
 func (r *Relay) unopened(err error) *failure.Error {
 	if k := r.Attempt.Ended(); k != failure.None {
-		return ended(k, err)
+		return unbegun(k, err)
 	}
 	if isTimeout(err) {
 		return failure.New(failure.FirstEventTimeout, "The inference engine did not answer in time.").Because(err)
@@ -116,6 +120,9 @@ func (r *Relay) readAll(limit int) ([]byte, *failure.Error) {
 	}
 }
 
+// Hold makes a whole answer the one to be relayed, for answers that are too long for a single write.
+func (r *Relay) Hold(body []byte) { r.held, r.end = body, true }
+
 // SupportsBodyWriteTo lets the server hand over its writer, so that each write here becomes one chunk and one packet.
 func (r *Relay) SupportsBodyWriteTo() bool { return true }
 
@@ -135,12 +142,10 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 	}
 	for {
 		if len(out) > 0 {
-			r.Follower.Writing(now)
-			n, werr := w.Write(out)
-			r.sent += int64(n)
-			if werr != nil {
+			if werr := r.write(w, out); werr != nil {
 				return r.sent, werr
 			}
+			r.Attempt.Keep(time.Now()) // the write may have waited for a slow client, which is not the engine's silence
 		}
 		if err != nil || r.Stream != nil && r.Stream.Terminated {
 			return r.sent, r.finish(w, err)
@@ -157,6 +162,22 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// longestWrite is up to which size one write has to pass within the client's patience.
+const longestWrite = 64 << 10
+
+func (r *Relay) write(w io.Writer, out []byte) error {
+	for len(out) > 0 {
+		r.Follower.Writing(time.Now())
+		n, err := w.Write(out[:min(len(out), longestWrite)])
+		r.sent += int64(n)
+		if err != nil {
+			return err
+		}
+		out = out[n:]
+	}
+	return nil
+}
+
 // finish judges how the answer ended and tells a client whose answer is incomplete so, in words, before the unclean end.
 func (r *Relay) finish(w io.Writer, err error) error {
 	told := false
@@ -168,6 +189,7 @@ func (r *Relay) finish(w io.Writer, err error) error {
 			r.fail = midway(err)
 		}
 	case r.Stream == nil || r.Stream.Complete && r.Stream.Err == nil:
+		r.over = true
 		return nil
 	case r.Stream.Err != nil:
 		r.fail, told = failure.New(failure.EngineStreamError, r.Stream.Err.Message), true
@@ -175,27 +197,30 @@ func (r *Relay) finish(w io.Writer, err error) error {
 		r.fail = failure.New(failure.StreamIncomplete, "The inference engine ended its answer too early. Please try again.")
 	}
 	if r.Stream != nil && !told && r.fail.Kind != failure.ClientGone {
-		r.Follower.Writing(time.Now())
 		last := api.ErrorEvent(r.Family, r.fail)
 		if r.Stream.Partial { // the client has half an event, which would swallow this one
 			last = append([]byte("\n\n"), last...)
 		}
-		n, _ := w.Write(last)
-		r.sent += int64(n)
+		_ = r.write(w, last)
 	}
 	return r.fail
 }
 
 // CloseWithError finishes the attempt. The server calls it once, with the write error when the client is gone.
 func (r *Relay) CloseWithError(err error) error {
-	if r.fail == nil && err != nil {
+	switch {
+	case r.fail != nil:
+	case err != nil:
 		r.fail = failure.New(failure.ClientGone, "The client left.").Because(err)
+	case !r.over:
+		r.fail = failure.New(failure.Internal, "The gateway made a mistake while it relayed the answer.")
 	}
 	r.finishAttempt()
 	r.Follower.Closed(r.fail, r.sent)
 	return nil
 }
 
+// finishAttempt gives the engine's connection back.
 func (r *Relay) finishAttempt() {
 	if r.fail != nil {
 		r.Attempt.Finish(false)

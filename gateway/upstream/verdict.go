@@ -36,21 +36,25 @@ func says(body []byte, texts [][]byte) bool {
 	return false
 }
 
-// judge is the failure that an answer of this status and body stands for; nil for 2xx and 3xx. Statuses below 500 that are the
-// caller's own fault become a BadRequest that carries the engine's status and words.
+// judge is the failure that an answer of this status and body stands for; nil for 2xx. body is nil where it could not be read whole.
+// Statuses that are the caller's own fault become a BadRequest with the engine's status and words; such words may quote the
+// caller, so nothing is concluded from them.
 func judge(status int, retryAfter []byte, body []byte) *failure.Error {
-	if status < 400 {
+	if status < 300 {
 		return nil
 	}
 	e := failure.New(failure.EngineError, words(body, "The inference engine failed."))
 	e.Status = status
-	if gjson.GetBytes(body, "error").IsObject() {
+	if gjson.ValidBytes(body) && gjson.GetBytes(body, "error").IsObject() {
 		e.Body = append([]byte(nil), body...)
 	}
 	switch {
-	case says(body, goneTexts):
+	case status < 400:
+		// A client would follow with its body and key, past the gateway.
+		return failure.New(failure.BadAnswer, "The inference engine answered with a redirect.")
+	case status >= 500 && says(body, goneTexts):
 		e.Kind = failure.EngineGone
-	case status == 429 || status == 503 || says(body, fullTexts):
+	case status == 429 || status == 503 || status >= 500 && says(body, fullTexts):
 		e.Kind = failure.EngineRefused
 		e.RetryAfter = parseRetryAfter(retryAfter)
 	case status == 401 || status == 403:
@@ -62,14 +66,16 @@ func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 	return e
 }
 
-// judgeEvent is the same for an error that came as the first event of a stream of status 200.
-func judgeEvent(se *api.StreamError) *failure.Error {
+// Judge is the failure that an error inside an answer of status 200 stands for, as long as nothing of it has been sent.
+func Judge(se *api.StreamError) *failure.Error {
 	status := se.Code
 	if status < 400 || status > 599 {
 		status = 500
 	}
 	e := judge(status, nil, []byte(se.Message+" "+se.Type))
-	e.Message = se.Message
+	if status != 401 && status != 403 {
+		e.Message = se.Message
+	}
 	return e
 }
 
