@@ -377,8 +377,10 @@ func (p *Pool) eject(e *Endpoint, reason string, now time.Time) {
 	h.ejections++
 }
 
-// comeBack returns an endpoint to service, at a slow start.
+// comeBack returns an endpoint to service, at a slow start. What it failed before has been paid for by its time out; charged on top
+// of the slow start it would keep requests away for a minute.
 func (h *health) comeBack(now time.Time) {
+	h.failing = 0
 	h.out, h.gone, h.onFails = false, false, false
 	h.reason = ""
 	h.trial = true

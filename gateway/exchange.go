@@ -95,7 +95,12 @@ func (x *exchange) cancelled() failure.Kind {
 
 // watchClient begins to look for the client's leaving.
 func (x *exchange) watchClient() {
-	x.watch = startWatch(x.ctx.Conn(), x.state.cfg.Server.HalfClose, func() { x.cancel(failure.ClientGone) })
+	x.watch = newWatch(x.ctx.Conn(), x.state.cfg.Server.HalfClose, func() { x.cancel(failure.ClientGone) })
+	if x.watch != nil {
+		x.g.mu.Lock()
+		x.g.unwatched = append(x.g.unwatched, x.watch)
+		x.g.mu.Unlock()
+	}
 }
 
 // Progress is told by the relay that output of n tokens came.

@@ -56,8 +56,9 @@ type Gateway struct {
 	closing  atomic.Bool // no new work any more
 	builders sync.Pool
 
-	mu   sync.Mutex // guards open
-	open map[*exchange]struct{}
+	mu        sync.Mutex // guards the fields below
+	open      map[*exchange]struct{}
+	unwatched []*watch // of requests that came since the last tick
 }
 
 // New builds a gateway and opens its listeners; requests are served once Run is called.
@@ -156,6 +157,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.adminListener != nil {
 		go func() { served <- g.admin.Serve(g.adminListener) }()
 	}
+	background.Go(func() { g.beginWatches(work) })
 	g.announce(s)
 	var err error
 	select {
@@ -212,9 +214,15 @@ func (g *Gateway) drain(cfg *config.Config) {
 func (g *Gateway) awaitClosed(most time.Duration) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(most); g.server.GetOpenConnectionsCount() > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(most); g.busy() && time.Now().Before(end); {
 		<-tick.C
 	}
+}
+
+func (g *Gateway) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.open) > 0 || g.server.GetOpenConnectionsCount() > 0
 }
 
 func pause(d time.Duration) {

@@ -17,6 +17,9 @@ func (x *exchange) answerOwn() *failure.Error {
 		if !x.g.serves() {
 			return failure.New(failure.Draining, "The gateway is shutting down.").After(time.Second)
 		}
+		if !x.state.canServe(time.Now()) {
+			return failure.New(failure.NoEndpoint, "No inference engine is available at the moment.").After(time.Second)
+		}
 	case api.Models:
 		out.Header.SetContentType("application/json")
 		out.SetBody(api.ModelList(x.state.models(x.consumer, time.Now())))

@@ -20,6 +20,8 @@ const (
 	idleClient = 120 * time.Second
 	// maxHead is the largest request line with headers.
 	maxHead = 16 << 10
+	// maxChunked is the largest body without a Content-Length: beyond it the server would copy the whole body for each chunk.
+	maxChunked = 96 << 20
 	// refusedBody is the body limit of a request that is refused on its head: its body is never read.
 	refusedBody = 1
 )
@@ -65,6 +67,9 @@ func (quiet) Printf(string, ...any) {}
 func (g *Gateway) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	cfg := g.state.Load().cfg
 	rc := fasthttp.RequestConfig{ReadTimeout: cfg.Server.ReadTimeout.Body.Std(), MaxRequestBodySize: int(cfg.Server.MaxBody)}
+	if h.ContentLength() < 0 {
+		rc.MaxRequestBodySize = min(rc.MaxRequestBodySize, maxChunked)
+	}
 	if g.refusesHead(h) != nil || !g.expectBody(h) {
 		rc.MaxRequestBodySize = refusedBody
 	}
@@ -118,6 +123,9 @@ func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 		}
 		switch {
 		case fail != nil:
+		case len(ctx.Request.Header.Host()) == 0:
+			fail = failure.Newf(failure.BodyTooLarge, "The request's body exceeds the limit of %s (%s without Content-Length).",
+				cfg.Server.MaxBody, min(cfg.Server.MaxBody, config.Size(maxChunked)))
 		case ctx.Request.Header.ContentLength() > int(cfg.Server.MaxBody) || ctx.Request.Header.ContentLength() <= 0:
 			fail = tooLarge(cfg)
 		default:

@@ -123,6 +123,21 @@ func (s *state) card(m route.Model, now time.Time) api.Model {
 	return card
 }
 
+// canServe says whether any request has somewhere to go.
+func (s *state) canServe(now time.Time) bool {
+	if len(s.providers) > 0 {
+		return true
+	}
+	for _, p := range s.pools {
+		for _, e := range p.Status(now) {
+			if e.Admin == balancer.Enabled && e.State != balancer.Down && e.State != balancer.Ejected {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // gauges describes every endpoint for the metrics.
 func (s *state) gauges(now time.Time) []observe.EndpointGauge {
 	var all []observe.EndpointGauge

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -11,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchAfter is how long a request may take before its client is watched: most that take less have no generation to stop.
-const watchAfter = 10 * time.Millisecond
+// watchEvery is how often new watches begin: a request is watched at the latest after twice that time, and most that take less have
+// no generation to stop. One timer for all costs less than one a request.
+const watchEvery = 10 * time.Millisecond
 
 // watch looks for a client's leaving while its connection is otherwise left alone: one goroutine parked in the runtime's poller,
 // woken by the peer's FIN or RST. It consumes no byte, so pipelined requests stay whole.
@@ -21,16 +23,15 @@ type watch struct {
 	raw    syscall.RawConn
 	events int16
 	gone   func()
-	timer  *time.Timer
 	done   chan struct{} // closed when a watch that had begun has ended
 
 	mu             sync.Mutex // guards the fields below
 	begun, stopped bool
 }
 
-// startWatch calls gone once when the peer leaves, unless stop came first. With halfClose a peer that only shut its sending side is
-// still there. It returns nil where the transport has no descriptor to look at.
-func startWatch(c net.Conn, halfClose bool, gone func()) *watch {
+// newWatch prepares to call gone once when the peer leaves; begin starts looking. With halfClose a peer that only shut its sending side
+// is still there. It returns nil where the transport has no descriptor to look at.
+func newWatch(c net.Conn, halfClose bool, gone func()) *watch {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
 	}
@@ -42,20 +43,32 @@ func startWatch(c net.Conn, halfClose bool, gone func()) *watch {
 	if err != nil {
 		return nil
 	}
-	w := &watch{conn: c, raw: raw, events: unix.POLLHUP | unix.POLLERR, gone: gone, done: make(chan struct{})}
+	w := &watch{conn: c, raw: raw, events: unix.POLLHUP | unix.POLLERR, gone: gone}
 	if !halfClose {
 		w.events |= unix.POLLRDHUP
 	}
-	w.timer = time.AfterFunc(watchAfter, w.run)
 	return w
 }
 
-// run is the goroutine of the watch; stop waits for it.
-func (w *watch) run() {
-	defer close(w.done)
-	if !w.begin() {
+// begin starts to look, unless stop came before. Only the first call counts.
+func (w *watch) begin() {
+	if w == nil {
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped || w.begun {
+		return
+	}
+	w.begun, w.done = true, make(chan struct{})
+	// The deadline for reading the request is still armed and would end the watch.
+	_ = w.conn.SetReadDeadline(time.Time{})
+	go w.run()
+}
+
+// run is owned by the watch; stop waits for it.
+func (w *watch) run() {
+	defer close(w.done)
 	left := false
 	err := w.raw.Read(func(fd uintptr) bool {
 		if w.isStopped() {
@@ -70,18 +83,6 @@ func (w *watch) run() {
 	if left || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		w.gone()
 	}
-}
-
-func (w *watch) begin() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stopped {
-		return false
-	}
-	w.begun = true
-	// The deadline for reading the request is still armed and would end the watch.
-	_ = w.conn.SetReadDeadline(time.Time{})
-	return true
 }
 
 func (w *watch) isStopped() bool {
@@ -111,10 +112,34 @@ func (w *watch) stop() {
 	begun := w.begun
 	w.mu.Unlock()
 	if !begun {
-		w.timer.Stop()
 		return
 	}
 	_ = w.conn.SetReadDeadline(time.Unix(1, 0))
 	<-w.done
 	_ = w.conn.SetReadDeadline(time.Time{})
+}
+
+// beginWatches has every request that has been on its way for a while watched, until ctx ends.
+func (g *Gateway) beginWatches(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	var before, now []*watch
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, w := range before {
+			w.begin()
+		}
+		now = now[:0]
+		g.mu.Lock()
+		now = append(now, g.unwatched...)
+		clear(g.unwatched)
+		g.unwatched = g.unwatched[:0]
+		g.mu.Unlock()
+		clear(before)
+		before, now = now, before
+	}
 }

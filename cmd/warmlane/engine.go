@@ -76,6 +76,9 @@ func (c *EngineCmd) configs() ([]engine.Config, error) {
 	if c.Replicas < 1 {
 		return nil, usageError("--replicas must be at least 1")
 	}
+	if _, err := engine.LookupPreset(c.Preset); err != nil {
+		return nil, usageError("--preset: " + err.Error())
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	configs := make([]engine.Config, c.Replicas)
 	for i := range configs {

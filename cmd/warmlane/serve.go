@@ -51,7 +51,11 @@ func (c *ServeCmd) load() (*config.Config, error) {
 	case c.Config != "":
 		return config.Load(c.Config)
 	case len(c.Pool) > 0:
-		return config.FromPools(c.Pool)
+		cfg, err := config.FromPools(c.Pool)
+		if err != nil {
+			return nil, usageError(err.Error())
+		}
+		return cfg, nil
 	default:
 		return nil, usageError("give --config FILE or --pool NAME=URL,URL")
 	}

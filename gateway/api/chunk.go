@@ -4,7 +4,7 @@ import "github.com/warmlane/warmlane/tokenize"
 
 // chunk reads one event of chat or completions and says whether it goes to the client.
 func (s *Stream) chunk(data []byte, sink Sink) bool {
-	s.FirstEvent = true
+	s.FirstEvent, s.says = true, 0
 	var c chunkFields
 	if !c.read(data) {
 		return true // no JSON: not ours to judge
@@ -16,6 +16,9 @@ func (s *Stream) chunk(data []byte, sink Sink) bool {
 	s.Usage.read(c.usage)
 	s.Usage.readTimings(c.timings)
 	running := tokenize.KindOf(c.usage) == tokenize.Object
+	if running || c.timings != nil || s.Err != nil {
+		s.plural()
+	}
 	if tokenize.KindOf(c.choices) != tokenize.Array {
 		return true
 	}
@@ -127,6 +130,7 @@ func (s *Stream) choice(raw []byte, sink Sink) bool {
 	}
 	if index != 0 {
 		sink = nil
+		s.plural()
 	}
 	said := s.say(text, sink)
 	if tokenize.KindOf(delta) == tokenize.Object {
@@ -141,6 +145,7 @@ func (s *Stream) finish(index int, reason []byte) {
 	if tokenize.KindOf(reason) != tokenize.String || len(reason) == 2 {
 		return
 	}
+	s.plural()
 	if s.choices.end(index) {
 		s.Complete = true
 	}
@@ -166,9 +171,11 @@ func (s *Stream) deltaMember(key, value []byte, sink Sink) bool {
 		return s.say(value, sink)
 	case "reasoning", "reasoning_content":
 		said := len(value) > 2 && value[0] == '"'
+		s.plural()
 		s.Reasoned = s.Reasoned || said
 		return said
 	case "tool_calls":
+		s.plural()
 		if tokenize.KindOf(value) != tokenize.Array {
 			return false
 		}
@@ -178,6 +185,7 @@ func (s *Stream) deltaMember(key, value []byte, sink Sink) bool {
 		}
 		return said
 	case "function_call":
+		s.plural()
 		if tokenize.KindOf(value) != tokenize.Object {
 			return false
 		}
@@ -192,6 +200,8 @@ func (s *Stream) say(raw []byte, sink Sink) bool {
 	if len(raw) <= 2 || raw[0] != '"' {
 		return false
 	}
+	s.spoken = raw
+	s.says++
 	if sink != nil {
 		sink.Text(s.decode(raw))
 	}

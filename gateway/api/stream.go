@@ -75,6 +75,10 @@ type Stream struct {
 	out     []byte
 	joined  []byte
 	scratch []byte
+
+	shape  shape
+	spoken []byte // the raw text of the event in hand
+	says   int    // 1 when that is all it brought
 }
 
 // NewStream returns the state of a stream of f with n choices. With dropUsage the usage chunk, which the client
@@ -178,6 +182,9 @@ func (s *Stream) event(raw []byte, sink Sink) bool {
 		s.begun = true
 		raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	}
+	if s.repeats(raw, sink) {
+		return true
+	}
 	var e event
 	s.joined = e.parse(raw, s.joined)
 	data := bytes.TrimSpace(e.data)
@@ -192,7 +199,9 @@ func (s *Stream) event(raw []byte, sink Sink) bool {
 	}
 	switch s.family {
 	case Chat, Completions:
-		return s.chunk(data, sink)
+		keep := s.chunk(data, sink)
+		s.learn(raw)
+		return keep
 	case Messages:
 		s.messageEvent(&e, data, sink)
 	case Responses, ResponseByID:

@@ -173,6 +173,9 @@ func place(n ast.Node) mark {
 
 // suggestKey returns the remedy for an unknown key.
 func suggestKey(name string, fs []field) string {
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return "put the URL in quotes: within [ ] and { } its colon is read as the end of a key"
+	}
 	var known []string
 	for _, f := range fs {
 		if !f.params {

@@ -114,3 +114,24 @@ func TestPromise_UpstreamRefuses(t *testing.T) {
 	g := open(t, yaml.String())
 	load(t, "refused", pools*50/count(5, 1), g.address, func(i int) string { return fmt.Sprintf("m%d", i%pools) })
 }
+
+// A whole host goes, and with it all replicas but one: the first requests find the one that is left.
+func TestPromise_UpstreamRefusesAllButOne(t *testing.T) {
+	for _, dead := range []int{1, 3, 4, 5, 8, 15} {
+		t.Run(fmt.Sprint(dead), func(t *testing.T) {
+			var urls []string
+			for range dead {
+				urls = append(urls, deadPort(t))
+			}
+			g := open(t, pool, append(urls, startEngine(t, func(c *call) bool { return c.serve() }).url)...)
+			failed := 0
+			for i := range 5 {
+				if r, err := once(g.address, chat, plainChat); err != nil || !r.served(false) {
+					failed++
+					t.Logf("request %d: %v, %d %s", i, err, r.status, r.body)
+				}
+			}
+			none(t, fmt.Sprintf("failures seen by clients, %d of %d refuse", dead, dead+1), failed, 5)
+		})
+	}
+}
