@@ -10,6 +10,9 @@ import (
 // model has been tried, or none serves it.
 var ErrNoEndpoint = errors.New("no endpoint left to try")
 
+// ErrRefused is wrapped by the error of a probe, of whatever kind, that found nobody listening.
+var ErrRefused = errors.New("connection refused")
+
 // Unavailable says that no endpoint may be sent to at the moment: all are paused, ejected, draining or down.
 type Unavailable struct {
 	// RetryAfter is the time until the first endpoint may be back; at least a tenth of a second.

@@ -1,6 +1,9 @@
 package balancer
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // ProbeKind is what a probe does.
 type ProbeKind uint8
@@ -149,7 +152,7 @@ func (p *Pool) Probed(pr Probe, err error, now time.Time) (dead bool) {
 	begun := h.probeAt
 	h.probing = false
 	switch {
-	case pr.Kind == ProbeDial && err != nil:
+	case err != nil && (pr.Kind == ProbeDial || errors.Is(err, ErrRefused)):
 		p.refused(e, begun, now)
 		return h.dead(now)
 	case pr.Kind == ProbeDial:

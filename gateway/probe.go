@@ -54,6 +54,9 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	case balancer.ProbeGenerate:
 		err = g.generate(ctx, p, server, due)
 	}
+	if refused := new(failure.Error); errors.As(err, &refused) && refused.Kind == failure.ConnectFailed {
+		err = fmt.Errorf("%w: %w", balancer.ErrRefused, err)
+	}
 	if p.Probed(due, err, time.Now()) {
 		n := server.EndAll(failure.EngineDead)
 		g.log.Warn("endpoint is dead", "pool", p.Name(), "endpoint", due.Endpoint.URL(), "streams_ended", n, "err", err)

@@ -150,7 +150,12 @@ func answers() (plain, head []byte, all [][]byte) {
 
 func chunk(text string) []byte { return fmt.Appendf(nil, "%x\r\n%s\r\n", len(text), text) }
 
+// requestBody asks with about prompt bytes of prose: a line break a paragraph.
 func requestBody(prompt int, stream bool) []byte {
-	return fmt.Appendf(nil, `{"model":"null","stream":%v,"messages":[{"role":"user","content":"%s"}],"max_tokens":100}`,
-		stream, strings.Repeat("lorem ipsum dolor sit amet\\n", prompt/28+1)[:prompt/28*28+26])
+	paragraph := strings.Repeat("lorem ipsum dolor sit amet consectetur ", 12) + `\n`
+	text := strings.Repeat(paragraph, prompt/len(paragraph)+1)
+	if prompt < len(paragraph) {
+		text = paragraph[:prompt]
+	}
+	return fmt.Appendf(nil, `{"model":"null","stream":%v,"messages":[{"role":"user","content":"%s"}],"max_tokens":100}`, stream, text)
 }

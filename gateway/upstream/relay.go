@@ -28,11 +28,12 @@ type Relay struct {
 	Follower Follower
 	Family   api.Family
 
-	held []byte // read before the client's head was sent
-	end  bool   // the framing's end was seen
-	sent int64
-	over bool // the answer was relayed to its complete end
-	fail *failure.Error
+	held  []byte // read before the client's head was sent; may lie in first
+	first *buffer
+	end   bool // the framing's end was seen
+	sent  int64
+	over  bool // the answer was relayed to its complete end
+	fail  *failure.Error
 }
 
 // maxErrorBody bounds what is read of an engine's error.
@@ -56,12 +57,16 @@ func (r *Relay) Refused() *failure.Error {
 
 // Open waits for the first event. Until it has come nothing was sent, so a failure here may be repeated elsewhere.
 func (r *Relay) Open() *failure.Error {
-	buf := buffers.get()
-	defer buffers.put(buf)
+	r.first = buffers.get()
 	for !r.Stream.FirstEvent && r.Stream.Err == nil {
-		p, err := r.Attempt.Read(buf.b[:0])
-		if len(p) > 0 {
-			r.held = append(r.held, r.Stream.Feed(p, r.Sink)...)
+		if len(r.held) > 0 { // comments; what lies in the buffer is about to be overwritten
+			r.held = append([]byte(nil), r.held...)
+		}
+		p, err := r.Attempt.Read(r.first.b[:0])
+		if out := r.Stream.Feed(p, r.Sink); len(r.held) == 0 {
+			r.held = out
+		} else {
+			r.held = append(r.held, out...)
 		}
 		if err != nil && !r.Stream.FirstEvent && r.Stream.Err == nil {
 			return r.unopened(err)
@@ -222,6 +227,7 @@ func (r *Relay) CloseWithError(err error) error {
 
 // finishAttempt gives the engine's connection back.
 func (r *Relay) finishAttempt() {
+	r.drop()
 	if r.fail != nil {
 		r.Attempt.Finish(false)
 		return
@@ -230,4 +236,15 @@ func (r *Relay) finishAttempt() {
 }
 
 // Abandon finishes the attempt of an answer that will not be relayed.
-func (r *Relay) Abandon() { r.Attempt.Finish(r.end) }
+func (r *Relay) Abandon() {
+	r.drop()
+	r.Attempt.Finish(r.end)
+}
+
+// drop gives back the buffer of what was held.
+func (r *Relay) drop() {
+	if r.first != nil {
+		buffers.put(r.first)
+		r.held, r.first = nil, nil
+	}
+}
