@@ -45,7 +45,6 @@ const (
 	NoEndpoint             // no endpoint can take the request
 	Saturated              // every endpoint is at its cap or pauses
 	ConnectFailed          // the endpoint could not be reached
-	StaleConnection        // a pooled connection turned out to be closed; never shown to a client
 	SendFailed             // the connection broke while the request was sent
 	ConnectionLost         // the connection ended before a first byte of answer
 	FirstEventTimeout      // nothing came within the first-event time
@@ -98,7 +97,6 @@ var table = [...]Entry{
 	NoEndpoint:        {503, server, "no_endpoint_available", "no_endpoint", RetryNever},
 	Saturated:         {503, server, "engines_busy", "saturated", RetryNever},
 	ConnectFailed:     {502, server, "engine_unreachable", "connect_failed", RetryAlways},
-	StaleConnection:   {502, server, "engine_connection_lost", "stale_connection", RetryAlways},
 	SendFailed:        {502, server, "engine_connection_lost", "send_failed", RetryOnce},
 	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryOnce},
 	FirstEventTimeout: {504, server, "engine_timeout", "first_event_timeout", RetryOnce},

@@ -65,8 +65,6 @@ func CauseOf(k failure.Kind) balancer.Cause {
 		return balancer.ClientGone
 	case failure.ConnectFailed:
 		return balancer.Refused
-	case failure.StaleConnection:
-		return balancer.Stale
 	case failure.SendFailed, failure.ConnectionLost:
 		return balancer.Reset
 	case failure.FirstEventTimeout:
