@@ -57,7 +57,7 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := newPool(cfg.Pools[0], slog.New(slog.NewTextHandler(io.Discard, nil)))
+			p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -71,7 +71,7 @@ func (g *gateway) cpu() (time.Duration, error) {
 	}
 	var total time.Duration
 	for _, file := range threads {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // of /proc
 		if err != nil {
 			return 0, err
 		}

@@ -46,7 +46,7 @@ func serve(ctx context.Context, binary, dir, policy string, replicas []replica) 
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	g.process = exec.Command(binary, "serve", "--config", file) //nolint:gosec,noctx // own binary; stop ends it in order
+	g.process = exec.Command(binary, "serve", "--config", file) // stop ends it in order
 	g.process.Stdout, g.process.Stderr = log, log
 	if err := g.process.Start(); err != nil {
 		return nil, fmt.Errorf("starting the gateway: %w", err)

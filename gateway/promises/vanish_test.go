@@ -33,7 +33,7 @@ func TestPromise_VanishedBeforeTheFirstEvent(t *testing.T) {
 			go func() {
 				r, err := once(g.address, chat, body)
 				if err == nil && !r.served(name == "stream") {
-					err = fmt.Errorf("%d %v %s", r.status, r.cut, r.body)
+					err = fmt.Errorf("%d %w %s", r.status, r.cut, r.body)
 				}
 				answers <- err
 			}()
