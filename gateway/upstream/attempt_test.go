@@ -218,3 +218,22 @@ func TestAttempt_WhatIsSent(t *testing.T) {
 		t.Errorf("sent\n%q\nwant\n%q", head, want)
 	}
 }
+
+// An attempt that is cancelled just when its refusal has come whole is cancelled, and can say so.
+func TestRelay_RefusedAfterACancel(t *testing.T) {
+	s := newServer(t, script(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		defer c.Close()
+		_, _ = readRequest(br)
+		_, _ = io.WriteString(c, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno")
+	}))
+	a := NewAttempt(s)
+	if fail := a.Send(post("{}")); fail != nil {
+		t.Fatal(fail)
+	}
+	a.Cancel(failure.ClientGone)
+	r := &Relay{Attempt: a}
+	defer r.Abandon()
+	if fail := r.Refused(); fail == nil || fail.Kind != failure.ClientGone || fail.Err != nil || fail.Error() == "" {
+		t.Errorf("refused with %v", fail)
+	}
+}

@@ -46,11 +46,12 @@ func (r *Relay) Refused() *failure.Error {
 		return nil
 	}
 	body, fail := r.readAll(maxErrorBody)
-	if k := r.Attempt.Ended(); k != failure.None {
-		return unbegun(k, fail)
-	}
+	var cause error // not fail itself, which as an error is never nil
 	if fail != nil {
-		body = nil
+		body, cause = nil, fail
+	}
+	if k := r.Attempt.Ended(); k != failure.None {
+		return unbegun(k, cause)
 	}
 	return judge(status, r.Attempt.Head.Peek("Retry-After"), body)
 }
