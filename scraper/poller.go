@@ -1,11 +1,14 @@
 // Package scraper reads the engines behind a pool and tells the balancer what they say of themselves: their load, the size of their KV
 // memory, when they started, which models they serve and how long a context may be. It only reads; health probes are made elsewhere.
 //
-// Guarantees: an endpoint is asked by one goroutine, never twice at once; a page that cannot be had or read is reported as unobserved,
+// An engine whose data-parallel ranks are endpoints of their own (see RankURL) is read once for all of them, each by its own rows; where
+// the engine is one endpoint, its ranks are summed up.
+//
+// Guarantees: an engine is asked by one goroutine, never twice at once; a page that cannot be had or read is reported as unobserved,
 // never as idle; one slow or dead endpoint delays no other; when Run returns, nothing runs on.
 //
-// Cost: one GET a second for each endpoint, which costs a vLLM 8 ms of processor time and this process about 0.2 ms; one more GET a minute
-// for the model list; two buffers of about the page's size and one idle connection for each endpoint.
+// Cost: one GET a second for each engine, which costs a vLLM 8 ms of processor time and this process about 0.2 ms; one more GET a minute
+// for the model list; two buffers of about the page's size and one idle connection for each engine.
 package scraper
 
 import (
@@ -14,7 +17,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warmlane/warmlane/balancer"
@@ -64,8 +69,10 @@ var _ Pool = (*balancer.Pool)(nil)
 
 // Poller reads all endpoints of one pool.
 type Poller struct {
-	client  *http.Client
-	watches []*watch
+	client   *http.Client
+	watches  []*watch
+	adapters atomic.Pointer[[]string]
+	mu       sync.Mutex // held while adapters is made anew
 }
 
 // New makes a Poller for a pool. It does nothing until Run. The error says what in cfg or in an endpoint's URL cannot be used.
@@ -84,12 +91,22 @@ func New(cfg Config, pool Pool, log *slog.Logger) (*Poller, error) {
 	if cfg.Engine == generic && table == nil {
 		return p, nil
 	}
+	engines := map[string]*watch{} // those with ranks, by URL
 	for _, e := range pool.Endpoints() {
-		w, err := newWatch(cfg, table, p, pool, e, log)
+		base, rank, err := splitRank(e.URL())
 		if err != nil {
 			return nil, fmt.Errorf("reading engines of pool %q: %w", pool.Name(), err)
 		}
-		p.watches = append(p.watches, w)
+		w := engines[base.String()]
+		if w == nil || rank < 0 {
+			w = newWatch(cfg, table, p, pool, base, log)
+			p.watches = append(p.watches, w)
+		}
+		if rank >= 0 {
+			engines[base.String()] = w
+		}
+		w.members = append(w.members, &member{endpoint: e, rank: rank})
+		w.ranks = max(w.ranks, rank+1)
 	}
 	return p, nil
 }
@@ -127,11 +144,34 @@ func (p *Poller) Run(ctx context.Context) {
 // empty while not known.
 func (p *Poller) Family(e *balancer.Endpoint) string {
 	for _, w := range p.watches {
-		if w.endpoint == e {
-			if t := w.known.Load(); t != nil {
-				return t.Family
-			}
+		reads := slices.ContainsFunc(w.members, func(m *member) bool { return m.endpoint == e })
+		if t := w.known.Load(); reads && t != nil {
+			return t.Family
 		}
 	}
 	return ""
+}
+
+// Adapters are the LoRA adapters that engines of the pool list and answer to by name, each once. Engines that answer to any name are left
+// out: a listed one may have to be asked for in another way. The caller must not change the list.
+func (p *Poller) Adapters() []string {
+	if list := p.adapters.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// gatherAdapters makes the list anew after an engine has told its models.
+func (p *Poller) gatherAdapters() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []string
+	for _, w := range p.watches {
+		if told := w.adapters.Load(); told != nil {
+			list = append(list, *told...)
+		}
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	p.adapters.Store(&list)
 }

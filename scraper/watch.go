@@ -3,14 +3,13 @@ package scraper
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/scraper/engines"
 )
 
@@ -24,15 +23,17 @@ const (
 	modelsTypes  = "application/json"
 )
 
-// watch reads one endpoint. Its run owns everything in it but known.
+// watch reads one engine. Its run owns everything in it but known and adapters.
 type watch struct {
-	cfg      Config
-	pool     Pool
-	endpoint *balancer.Endpoint
-	base     *url.URL
-	log      *slog.Logger
-	source   source
-	reader   *engines.Reader
+	cfg     Config
+	pool    Pool
+	poller  *Poller
+	members []*member // the engine's endpoints: itself, or its ranks
+	ranks   int       // how many ranks the members need, 0 when the engine is the only one
+	base    *url.URL
+	log     *slog.Logger
+	source  source
+	reader  *engines.Reader
 
 	fixed     bool // the table is configured
 	known     atomic.Pointer[engines.Table]
@@ -40,35 +41,27 @@ type watch struct {
 
 	models    models
 	modelsDue time.Time
-	birth     birth
-	started   time.Time
+	adapters  atomic.Pointer[[]string] // that the engine answers to by name
 
 	readable bool // metrics were read at least once
 	blind    int  // answers without metrics in a row
 	state    state
 }
 
-// newWatch prepares the reading of one endpoint; table is nil for auto.
-func newWatch(cfg Config, table *engines.Table, p *Poller, pool Pool, e *balancer.Endpoint, log *slog.Logger) (*watch, error) {
-	base, err := url.Parse(e.URL())
-	if err != nil {
-		return nil, fmt.Errorf("endpoint URL: %w", withoutURL(err))
-	}
-	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return nil, fmt.Errorf("endpoint URL %q is neither http nor https", base.Redacted())
-	}
+// newWatch prepares the reading of one engine; table is nil for auto.
+func newWatch(cfg Config, table *engines.Table, p *Poller, pool Pool, base *url.URL, log *slog.Logger) *watch {
 	w := &watch{
-		cfg: cfg, pool: pool, endpoint: e, base: base,
+		cfg: cfg, pool: pool, poller: p, base: base,
 		log:    log.With("pool", pool.Name(), "endpoint", base.Redacted()),
 		source: source{client: p.client, header: cfg.Header, timeout: cfg.Timeout},
 		reader: engines.NewReader(),
 		fixed:  table != nil,
 	}
 	w.known.Store(table)
-	return w, nil
+	return w
 }
 
-// run reads the endpoint until ctx ends. The first reading comes soon, but not at the same moment for all endpoints.
+// run reads the engine until ctx ends. The first reading comes soon, but not at the same moment for all engines.
 func (w *watch) run(ctx context.Context) {
 	timer := time.NewTimer(rand.N(w.cfg.Interval/4 + 1))
 	defer timer.Stop()
@@ -95,50 +88,63 @@ func (w *watch) pause() time.Duration {
 // read makes one reading and reports it. One that ctx ended is not reported: it says nothing about the engine.
 func (w *watch) read(ctx context.Context) {
 	fresh := w.readModels(ctx)
-	sample, err := w.readMetrics(ctx)
+	samples, err := w.readMetrics(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	now := time.Now()
 	w.note(err)
-	switch {
-	case err == nil:
-		w.observe(sample, now)
-	case fresh && !w.readable: // an engine without metrics still tells its models
-		w.pool.Observe(w.endpoint, load(nothing(), w.models, w.checksModel(), time.Time{}, w.cfg.Interval), now)
-	default:
-		w.pool.Unobserved(w.endpoint, now)
+	if fresh {
+		w.tellAdapters()
+	}
+	for _, m := range w.members {
+		switch {
+		case err == nil:
+			w.observe(m, samples[max(0, m.rank)], now)
+		case fresh && !w.readable: // an engine without metrics still tells its models
+			w.pool.Observe(m.endpoint, load(nothing(), w.models, w.checksModel(), time.Time{}, w.cfg.Interval), now)
+		default:
+			w.pool.Unobserved(m.endpoint, now)
+		}
 	}
 }
 
-// observe reports a sample.
-func (w *watch) observe(sample engines.Sample, now time.Time) {
+// observe reports the sample of one member.
+func (w *watch) observe(m *member, sample engines.Sample, now time.Time) {
 	w.readable = true
-	started := w.birth.next(sample, now)
-	if !started.Equal(w.started) {
-		w.started, w.modelsDue = started, time.Time{} // another process may serve other models
+	started := m.birth.next(sample, now)
+	if !started.Equal(m.started) {
+		m.started, w.modelsDue = started, time.Time{} // another process may serve other models
 	}
-	w.pool.Observe(w.endpoint, load(sample, w.models, w.checksModel(), started, w.cfg.Interval), now)
+	w.pool.Observe(m.endpoint, load(sample, w.models, w.checksModel(), started, w.cfg.Interval), now)
 }
 
-// readMetrics fetches and reads the metrics page.
-func (w *watch) readMetrics(ctx context.Context) (engines.Sample, error) {
+// readMetrics fetches and reads the metrics page: a sample of the whole engine, or one of each rank.
+func (w *watch) readMetrics(ctx context.Context) ([]engines.Sample, error) {
 	text, err := w.source.get(ctx, metricsURL(w.base, w.cfg.Port, w.path()), metricsTypes)
 	if err != nil {
-		return engines.Sample{}, err
+		return nil, err
 	}
 	if table := w.known.Load(); table != nil {
-		s, err := w.reader.Read(table, text)
+		samples, err := w.readPage(table, text)
 		if w.fixed || !errors.Is(err, engines.ErrForeign) {
-			return s, err
+			return samples, err
 		}
 	}
 	table := engines.Detect(text)
 	w.known.Store(table)
 	if table == nil {
-		return engines.Sample{}, engines.ErrForeign
+		return nil, engines.ErrForeign
 	}
-	return w.reader.Read(table, text)
+	return w.readPage(table, text)
+}
+
+func (w *watch) readPage(table *engines.Table, text []byte) ([]engines.Sample, error) {
+	if w.ranks > 0 {
+		return w.reader.ReadRanks(table, text, w.ranks)
+	}
+	sample, err := w.reader.Read(table, text)
+	return []engines.Sample{sample}, err
 }
 
 // path is where the metrics page is looked for.
@@ -220,6 +226,18 @@ func (w *watch) readModels(ctx context.Context) bool {
 	}
 	w.models, w.modelsDue = list, now.Add(modelsEvery)
 	return true
+}
+
+// tellAdapters publishes the adapters of the list, once the family is known to answer to them by name.
+func (w *watch) tellAdapters() {
+	var list []string
+	if w.checksModel() {
+		list = w.models.adapters
+	}
+	if old := w.adapters.Load(); old == nil || !slices.Equal(*old, list) {
+		w.adapters.Store(&list)
+		w.poller.gatherAdapters()
+	}
 }
 
 // checksModel reports whether the engine is known to refuse models that it does not list.

@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -128,6 +129,71 @@ func TestRead_RefusesPagesThatTellNothing(t *testing.T) {
 }
 
 // A Reader that has seen a page keeps nothing of it for the next.
+func TestReadRanks_SplitsThePageByRank(t *testing.T) {
+	for _, c := range []struct {
+		name, family string
+		text         string
+		want         []Sample
+	}{
+		{"vllm", "vllm", `process_start_time_seconds 50
+vllm:num_requests_running{engine="0",model_name="m"} 16
+vllm:num_requests_running{engine="1",model_name="m"} 0
+vllm:num_requests_waiting{engine="0",model_name="m"} 12
+vllm:num_requests_waiting{engine="1",model_name="m"} 0
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.75
+vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.25
+vllm:prefix_cache_queries_total{engine="0",model_name="m"} 100
+vllm:prefix_cache_queries_total{engine="1",model_name="m"} 10
+vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="100"} 1
+vllm:cache_config_info{block_size="16",engine="1",num_gpu_blocks="200"} 1
+`, []Sample{
+			{Running: 16, Waiting: 12, KVUse: 0.75, KVTokens: 1600, Queries: 100, Hits: unknown, Started: unix(50, 0)},
+			{Running: 0, Waiting: 0, KVUse: 0.25, KVTokens: 3200, Queries: 10, Hits: unknown, Started: unix(50, 0)},
+			{Running: unknown, Waiting: unknown, KVUse: unknown, Queries: unknown, Hits: unknown, Started: unix(50, 0)},
+		}},
+		{"sglang", "sglang", string(readFile(t, "sglang-tp2-dp2-priority.prom")), []Sample{
+			{Running: 5, Waiting: 1, KVUse: 0.28, KVTokens: 400000, Queries: unknown, Hits: unknown, Started: unix(1788123456, 500)},
+			{Running: 2, Waiting: 3, KVUse: 0.61, KVTokens: 400000, Queries: unknown, Hits: unknown, Started: unix(1788123456, 500)},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table, err := Lookup(c.family)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := NewReader()
+			for range 2 { // the second time from the kept KV size
+				got, err := r.ReadRanks(table, []byte(c.text), len(c.want))
+				if err != nil || len(got) != len(c.want) {
+					t.Fatalf("read %d samples, %v", len(got), err)
+				}
+				for i := range got {
+					expect(t, got[i], c.want[i])
+				}
+			}
+			whole, err := r.Read(table, []byte(c.text))
+			if sum := c.want[0].KVTokens + c.want[1].KVTokens; err != nil || whole.KVTokens != sum {
+				t.Errorf("the whole engine has %d tokens of KV memory, %v, want %d", whole.KVTokens, err, sum)
+			}
+		})
+	}
+}
+
+func TestReadRanks_RefusesPagesWithoutRanks(t *testing.T) {
+	for _, c := range []struct{ family, text string }{
+		{"vllm", "vllm:num_requests_running{model_name=\"m\"} 3\nprocess_start_time_seconds 50\n"},
+		{"tgi", "tgi_batch_current_size 3\n"},
+	} {
+		table, err := Lookup(c.family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := NewReader().ReadRanks(table, []byte(c.text), 2); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: read %+v, %v", c.text, got, err)
+		}
+	}
+}
+
 func TestReader_PagesDoNotMix(t *testing.T) {
 	r := NewReader()
 	if _, err := r.Read(vllm(), readFile(t, "vllm-0.32.0-busy.prom")); err != nil {

@@ -23,7 +23,7 @@ type Reader struct {
 	// parse than all others together, and are the same in every page until a restart.
 	sizeTable *Table
 	sizeLines []byte
-	size      float64
+	sizes     []float64 // one a rank
 }
 
 // NewReader returns a Reader.
@@ -34,20 +34,44 @@ func NewReader() *Reader {
 // Read takes a Sample from a page in the Prometheus text format. It keeps nothing of the page. The error is ErrForeign when the page has
 // nothing that the table knows, else what is wrong with the lines that matter; lines of other metrics are not looked into.
 func (r *Reader) Read(t *Table, text []byte) (Sample, error) {
+	samples, err := r.read(t, text, 0)
+	if err != nil {
+		return Sample{}, err
+	}
+	return samples[0], nil
+}
+
+// ReadRanks is Read for an engine of several data-parallel ranks behind one page: one Sample for each of the ranks 0 to n-1, of the rows
+// that carry its number. A rank that has none is unknown in all but the start. The error is also ErrForeign when no rank has any, or the
+// family does not tell ranks apart.
+func (r *Reader) ReadRanks(t *Table, text []byte, n int) ([]Sample, error) {
+	if t.rank == "" {
+		return nil, ErrForeign
+	}
+	return r.read(t, text, n)
+}
+
+// read takes the samples of n ranks, or one of the whole engine when n is 0.
+func (r *Reader) read(t *Table, text []byte, n int) ([]Sample, error) {
 	r.keepLines(t, text)
 	families, err := r.parse(r.moving)
 	if err != nil {
-		return Sample{}, fmt.Errorf("parsing %s metrics: %w", t.Family, err)
+		return nil, fmt.Errorf("parsing %s metrics: %w", t.Family, err)
 	}
-	size, err := r.kvTokens(t)
-	if err != nil {
-		return Sample{}, fmt.Errorf("parsing %s configuration: %w", t.Family, err)
+	if err := r.readSizes(t, n); err != nil {
+		return nil, fmt.Errorf("parsing %s configuration: %w", t.Family, err)
 	}
-	s, known := sampleOf(&t.readings, families, size)
-	if known == 0 {
-		return Sample{}, ErrForeign
+	samples, told := make([]Sample, len(r.sizes)), 0
+	for i, part := range families.parts(t.rank, n) {
+		known := 0
+		samples[i], known = sampleOf(&t.readings, part, r.sizes[i])
+		samples[i].Started = startOf(&t.readings, families)
+		told += known
 	}
-	return s, nil
+	if told == 0 {
+		return nil, ErrForeign
+	}
+	return samples, nil
 }
 
 // Parse reads one page with a Reader of its own: for those who read seldom.
@@ -55,17 +79,20 @@ func Parse(t *Table, text []byte) (Sample, error) {
 	return NewReader().Read(t, text)
 }
 
-// kvTokens evaluates the KV size over the steady lines, unless they are those of the page before.
-func (r *Reader) kvTokens(t *Table) (float64, error) {
-	if r.sizeTable == t && bytes.Equal(r.steady, r.sizeLines) {
-		return r.size, nil
+// readSizes evaluates the KV size of every rank over the steady lines, unless they are those of the page before.
+func (r *Reader) readSizes(t *Table, n int) error {
+	if r.sizeTable == t && len(r.sizes) == max(1, n) && bytes.Equal(r.steady, r.sizeLines) {
+		return nil
 	}
 	families, err := r.parse(r.steady)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	r.sizeTable, r.sizeLines, r.size = t, append(r.sizeLines[:0], r.steady...), t.readings.kvTokens.from(families)
-	return r.size, nil
+	r.sizeTable, r.sizeLines, r.sizes = t, append(r.sizeLines[:0], r.steady...), r.sizes[:0]
+	for _, part := range families.parts(t.rank, n) {
+		r.sizes = append(r.sizes, t.readings.kvTokens.from(part))
+	}
+	return nil
 }
 
 // parse reads lines in the text format.

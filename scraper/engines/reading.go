@@ -10,6 +10,30 @@ import (
 // page is a parsed metrics page: the families that the table looks at, by whole name.
 type page map[string]*dto.MetricFamily
 
+// parts splits a page by data-parallel rank: part i has the rows whose label is i. With n of 0 the page is its only part.
+func (p page) parts(label string, n int) []page {
+	if n == 0 {
+		return []page{p}
+	}
+	parts := make([]page, n)
+	for i := range parts {
+		parts[i] = page{}
+	}
+	for name, family := range p {
+		for _, row := range family.GetMetric() {
+			rank, err := strconv.Atoi(labelOf(row, label))
+			if err != nil || rank < 0 || rank >= n {
+				continue
+			}
+			if parts[rank][name] == nil {
+				parts[rank][name] = &dto.MetricFamily{}
+			}
+			parts[rank][name].Metric = append(parts[rank][name].Metric, row)
+		}
+	}
+	return parts
+}
+
 // reading takes one value from a page. The zero reading takes nothing.
 type reading struct {
 	names []string           // whole names of the metrics it looks at

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Sample is what one page tells about the engine at that moment. Engines with several ranks behind one page are summed up.
+// Sample is what one page tells about the engine, or about one data-parallel rank of it, at that moment. Of an engine with several ranks
+// the requests, memory and counters of all are summed up.
 type Sample struct {
 	// Running counts the requests in the engine's batch, NaN when unknown.
 	Running float64
@@ -33,8 +34,8 @@ const (
 	lastStart = 1 << 36 // Unix seconds, the year 4147
 )
 
-// sampleOf evaluates the moving readings of a table over a page. size is the KV size, known is how many values the page tells; the start
-// does not count, for any process tells it.
+// sampleOf evaluates the moving readings of a table but the start over a page or a rank's part of it. size is the KV size, known is how
+// many values the page tells.
 func sampleOf(r *readings, p page, size float64) (s Sample, known int) {
 	s = Sample{
 		Running: count(r.running.from(p)),
@@ -52,11 +53,17 @@ func sampleOf(r *readings, p page, size float64) (s Sample, known int) {
 		s.KVTokens = int(size)
 		known++
 	}
-	if v := r.started.from(p); v > 0 && v < lastStart {
-		whole, part := math.Modf(v)
-		s.Started = time.Unix(int64(whole), int64(part*1e9))
-	}
 	return s, known
+}
+
+// startOf is when the process behind a page began, zero when the page does not tell.
+func startOf(r *readings, p page) time.Time {
+	v := r.started.from(p)
+	if !(v > 0 && v < lastStart) {
+		return time.Time{}
+	}
+	whole, part := math.Modf(v)
+	return time.Unix(int64(whole), int64(part*1e9))
 }
 
 // count passes what can be a number of things; everything else is unknown.

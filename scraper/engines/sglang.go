@@ -4,11 +4,12 @@ package engines
 //
 // Scheduler gauges have one row a rank when all schedulers report. Those of one data-parallel rank (tensor, pipeline and expert ranks) work
 // on the same batch, each telling all of it; those of different dp_rank add up. With priority scheduling there is a row for each priority
-// beside the total, whose priority is empty. Token counters are the tokenizer's: their rows (cache_source, is_streaming) add up.
+// beside the total, whose priority is empty. Token counters are the tokenizer's: their rows (cache_source, is_streaming) add up, and no
+// single rank has any.
 //
 // Requests of a disaggregated pair that wait for their partner wait as well. token_usage is the fullest of the engine's pools.
 func sglang() *Table {
-	return newTable(familySGLang, defaultPath, []string{"sglang:", "sglang_"}, readings{
+	t := newTable(familySGLang, defaultPath, []string{"sglang:", "sglang_"}, readings{
 		running: schedulerGauge("num_running_reqs"),
 		waiting: plus(
 			schedulerGauge("num_queue_reqs"),
@@ -25,6 +26,8 @@ func sglang() *Table {
 		hits:    eitherPrefix(func(prefix string) reading { return counter(prefix + "cached_tokens") }),
 		started: sum(processStart),
 	})
+	t.rank = "dp_rank"
+	return t
 }
 
 // schedulerGauge adds a gauge of SGLang's schedulers over the data-parallel ranks.

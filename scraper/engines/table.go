@@ -42,6 +42,7 @@ type Table struct {
 	// ChecksModel says that the engine refuses a request whose model is not in its /v1/models. The others answer to any name.
 	ChecksModel bool
 
+	rank     string   // label by which rows tell the data-parallel ranks apart, "" when the family has none
 	prefixes []string // metric name prefixes by which Detect knows the family
 	readings readings
 	moving   map[string]struct{} // whole names of the metrics whose values change all the time
@@ -99,6 +100,12 @@ func Lookup(family string) (*Table, error) {
 		return nil, fmt.Errorf("engine %q needs the names of its metrics", family)
 	}
 	return nil, fmt.Errorf("no metrics table for engine %q, known are %s", family, strings.Join(Names(), ", "))
+}
+
+// Ranked tells whether the pages of an engine may tell its data-parallel ranks apart: with Auto it is left to the page.
+func Ranked(engine string) bool {
+	t, err := Lookup(engine)
+	return engine == Auto || err == nil && t.rank != ""
 }
 
 // Paths lists where the families show their metrics, the most usual first: the places to look while the family is not known.

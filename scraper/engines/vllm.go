@@ -34,7 +34,7 @@ func vllm() *Table {
 		hits:    first(counter("vllm:prefix_cache_hits"), counter("vllm:gpu_prefix_cache_hits")),
 		started: sum(processStart),
 	})
-	t.ChecksModel = true
+	t.ChecksModel, t.rank = true, "engine"
 	return t
 }
 
