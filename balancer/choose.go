@@ -16,10 +16,16 @@ const (
 )
 
 // Choose picks an endpoint for r by the pool's policy, charges r to it and returns the lease, which must be ended.
-// The error is [ErrNoEndpoint], [*Unavailable] or [*Saturated].
+// It neither waits nor heeds those who do. The error is [ErrNoEndpoint], [*Unavailable] or [*Saturated].
 func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.bind(r, now, 0)
+}
+
+// bind is Choose with the mutex held. With late above 0 it is errLate where the chosen endpoint has more prefill before it
+// than it can do in that time.
+func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, error) {
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
 	for _, e := range p.newcomers {
 		e.health.warmSince = now
@@ -36,6 +42,9 @@ func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 		panic("BUG: policy " + p.cfg.Policy.Name() + " chose an endpoint that it was not shown")
 	}
 	c := &v.Candidates[best]
+	if late > 0 && seconds(c.Pending/c.Rate) > late {
+		return nil, errLate
+	}
 	l := p.begin(p.endpoints[c.Index], r, now)
 	l.decision = p.record(v, c, second, l)
 	r.noteTry(c.Index)

@@ -43,6 +43,7 @@ type Endpoint struct {
 	trust   float64
 	scraped scraped
 	epoch   uint64 // grows with each restart seen
+	doubted bool   // has refused for want of capacity and not answered since, in a pool with a queue
 }
 
 // counts is what our leases in flight put on an endpoint. Everything is charged at dispatch and taken back at the
@@ -72,7 +73,7 @@ func (e *Endpoint) Index() int { return e.index }
 func (e *Endpoint) waiting() int { return e.count.inFlight - e.count.decoding }
 
 func (e *Endpoint) full() bool {
-	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency
+	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency || e.doubted && e.waiting() > 0
 }
 
 // serves is false only when the engine has told its models and this is not among them.

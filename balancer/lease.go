@@ -74,6 +74,8 @@ func (l *Lease) FirstToken(now time.Time) {
 		l.pool.learner.sawFirst(&e.speed, float64(l.uncached), l.dispatched, now)
 	}
 	l.pool.answering(e, l, now)
+	l.pool.doubt(e, false)
+	l.pool.serveQueue(now)
 }
 
 // move takes the prompt off the endpoint's prefill queue.
@@ -122,6 +124,10 @@ func (l *Lease) End(o Outcome, now time.Time) {
 	}
 	l.pool.judge(l, o, now)
 	l.request = nil
+	if o.Cause == OK || o.Cause == Capacity {
+		l.pool.doubt(l.endpoint, o.Cause == Capacity)
+	}
+	l.pool.serveQueue(now)
 }
 
 func (l *Lease) uncharge(now time.Time) {

@@ -83,6 +83,7 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 		}
 	}
 	p.setBudget(e)
+	p.serveQueue(now)
 }
 
 // restarted tells whether two scrapes are of different processes: by their start, or by a counter that went back.

@@ -30,6 +30,8 @@ type PoolConfig struct {
 	ProbeIdle bool
 	// ProbeHealthEvery is the interval of health probes on endpoints in service; 0 leaves them out.
 	ProbeHealthEvery time.Duration
+	// Queue is where requests wait while no endpoint has room.
+	Queue QueueConfig
 	// BlockTokens is the believed length of one block of the prompt chain in tokens; 64.
 	BlockTokens int
 }
@@ -59,6 +61,7 @@ type Pool struct {
 	index    *affinity.Index
 	learner  *learner
 	sessions []sessionPlace
+	queue    queue
 	last     int       // index of the endpoint chosen last
 	began    time.Time // the first time seen
 	traffic  time.Time // of the last choice
@@ -84,7 +87,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		byURL: make(map[string]*Endpoint, len(cfg.Endpoints)),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 		index: affinity.New(len(cfg.Endpoints)), learner: newLearner(),
-		last: -1,
+		last: -1, queue: queue{QueueConfig: cfg.Queue},
 	}
 	if s, ok := cfg.Policy.(Sampler); ok {
 		p.samples = s.Samples()
@@ -109,6 +112,8 @@ func (c *PoolConfig) complete() error {
 		return fmt.Errorf("no policy")
 	case len(c.Endpoints) == 0:
 		return fmt.Errorf("no endpoints")
+	case c.Queue.Max < 0 || c.Queue.Late < 0:
+		return fmt.Errorf("a negative bound of the queue")
 	case len(c.Endpoints) > maxEndpoints:
 		return fmt.Errorf("%d endpoints, at most %d", len(c.Endpoints), maxEndpoints)
 	}
@@ -117,6 +122,7 @@ func (c *PoolConfig) complete() error {
 	setDefault(&c.EjectMax, 60*time.Second)
 	setDefault(&c.DefaultKVTokens, 250_000)
 	setDefault(&c.BlockTokens, 64)
+	setDefault(&c.Queue.Wait, 10*time.Second)
 	return nil
 }
 
@@ -135,7 +141,7 @@ func (p *Pool) PolicyName() string { return p.cfg.Policy.Name() }
 // Endpoints are the pool's endpoints in configured order. The slice must not be changed.
 func (p *Pool) Endpoints() []*Endpoint { return p.endpoints }
 
-// SetAdmin sets what the operator wants of the endpoint with that URL.
+// SetAdmin sets what the operator wants of the endpoint with that URL. Those who wait learn of it by the next [Pool.Due].
 func (p *Pool) SetAdmin(url string, s AdminState) error {
 	e := p.byURL[url]
 	if e == nil {

@@ -64,10 +64,12 @@ func (k ProbeKind) timeout() time.Duration {
 	}
 }
 
-// Due returns the probes to be made now. Each must be answered by [Pool.Probed].
+// Due returns the probes to be made now. Each must be answered by [Pool.Probed]. It also does for the waiting requests what
+// is due by time alone.
 func (p *Pool) Due(now time.Time) []Probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.serveQueue(now)
 	var due []Probe
 	for _, e := range p.endpoints {
 		kind, at, ok := p.nextProbe(e, now)
@@ -94,6 +96,7 @@ func (p *Pool) Wake(now time.Time) time.Time {
 			wake = at
 		}
 	}
+	wake = p.queueWake(wake, now)
 	if wake.Before(now) {
 		return now
 	}
@@ -148,6 +151,7 @@ func (p *Pool) idleProbe(e *Endpoint, now time.Time) (at time.Time, ok bool) {
 func (p *Pool) Probed(pr Probe, err error, now time.Time) (dead bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.serveQueue(now)
 	e, h := pr.Endpoint, &pr.Endpoint.health
 	begun := h.probeAt
 	h.probing = false

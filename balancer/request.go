@@ -1,6 +1,10 @@
 package balancer
 
-import "github.com/warmlane/warmlane/tokenize"
+import (
+	"time"
+
+	"github.com/warmlane/warmlane/tokenize"
+)
 
 // Request is what one caller wants, over all its attempts. The pool notes in it which endpoints have been tried, so
 // the same Request is passed to every [Pool.Choose] made for that caller. One goroutine at a time.
@@ -12,7 +16,7 @@ type Request struct {
 	MaxTokens int
 	// Session names the conversation for sticky policies; "" when unknown.
 	Session string
-	// Priority orders queued requests, higher first.
+	// Priority orders queued requests, lower first as in vLLM; see [LastPriority].
 	Priority int
 	// Model is the model or adapter as the engine will see it. Endpoints known to serve other models only are left
 	// out. "" fits any endpoint.
@@ -23,6 +27,7 @@ type Request struct {
 	// believed done when the estimate says so.
 	Whole bool
 
+	waited time.Duration // in the pool's queue so far
 	tried  []int32
 	counts []counted
 	room   [4]int32
