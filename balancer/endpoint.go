@@ -28,8 +28,9 @@ func (s AdminState) String() string {
 
 // Endpoint is one replica of a pool.
 type Endpoint struct {
-	index int
-	cfg   EndpointConfig
+	index   int
+	cfg     EndpointConfig
+	urlHash uint64
 
 	// All below is guarded by the mutex of the pool.
 
@@ -61,6 +62,7 @@ func (e *Endpoint) init(index int, cfg EndpointConfig) {
 		cfg.Weight = 1
 	}
 	e.index, e.cfg, e.trust = index, cfg, 1
+	e.urlHash = hashSession(cfg.URL)
 	e.speed.forget()
 }
 

@@ -30,12 +30,12 @@ func TestHerd_TiesDoNotGatherOnOneEndpoint(t *testing.T) {
 		first := map[int]int{}
 		for seed := range uint64(60) {
 			f := newFleet(t, policy, 4, func(c *balancer.PoolConfig) { c.Seed = seed })
-			if policy == "round_robin" {
+			if policy == "round_robin" || policy == "consistent_hash" { // their first choice is no tie
 				continue
 			}
 			first[f.send(t, prompt(1, 1, 0, 4)).Endpoint().Index()]++
 		}
-		if policy != "round_robin" && len(first) < 4 {
+		if len(first) > 0 && len(first) < 4 {
 			t.Errorf("%s: of 60 idle pools the first request went to %v, want each of four at times", policy, first)
 		}
 	}

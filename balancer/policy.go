@@ -88,6 +88,9 @@ type Candidate struct {
 	Weight float64
 	// Sent is the number of requests dispatched there since start.
 	Sent uint64
+	// Key is a hash of the endpoint's URL, for policies that place by hash: the same after a reload, in another order
+	// and in every gateway.
+	Key uint64
 	// Session tells that this conversation's last request went here.
 	Session bool
 }

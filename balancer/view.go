@@ -48,7 +48,7 @@ func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
 	c.Step, c.PerContext, c.Rate, c.Floor = s.step, s.perCtx, 1/s.perTok, s.floor
 	c.Failing = e.health.failingNow(now)
 	c.Penalty = failSeconds * c.Failing
-	c.Weight, c.Sent = e.cfg.Weight, e.sent
+	c.Weight, c.Sent, c.Key = e.cfg.Weight, e.sent, e.urlHash
 	c.Distinct = float64(p.index.InFlight(e.index)*p.cfg.BlockTokens + e.count.loose)
 }
 

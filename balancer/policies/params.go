@@ -33,6 +33,20 @@ func (p *params) number(name string, def, low, high float64) float64 {
 	return v
 }
 
+// choice is the parameter of that name, def when it is not given; it must be one of the options.
+func (p *params) choice(name, def string, options ...string) string {
+	p.known = append(p.known, name)
+	given, ok := p.given[name]
+	if !ok {
+		return def
+	}
+	if v, ok := given.(string); ok && slices.Contains(options, v) {
+		return v
+	}
+	p.faults = append(p.faults, fmt.Errorf("%s: want one of %s, have %v", name, strings.Join(options, ", "), given))
+	return def
+}
+
 func asNumber(v any) (float64, bool) {
 	switch n := v.(type) {
 	case float64:

@@ -26,6 +26,13 @@ func builders() map[string]builder {
 		"lmetric":         newLMetric,
 		"lmetric_learned": newLMetricLearned,
 		"warm":            newWarm,
+		"consistent_hash": newConsistentHash,
+		"session":         newSession,
+		"gpu":             newGPU,
+		"cache_aware":     newCacheAware,
+		"linear":          newLinear,
+		"llmd":            newLLMD,
+		"cost":            newCost,
 	}
 }
 

@@ -3,8 +3,10 @@ package policies_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/balancer/policies"
@@ -13,9 +15,12 @@ import (
 // view is a request of 6,400 tokens over idle, equal endpoints that hold nothing.
 func view(endpoints int) *balancer.View {
 	v := &balancer.View{Tokens: 6400, Answer: 200, Last: -1, Endpoints: endpoints, Rand: rand.New(rand.NewPCG(1, 1))}
+	for i := range uint64(100) {
+		v.Blocks = append(v.Blocks, (i+1)*0x9e3779b97f4a7c15)
+	}
 	for i := range endpoints {
 		v.Candidates = append(v.Candidates, balancer.Candidate{
-			Index: i, Uncached: 6400, Bought: 6400, New: 6400, KVUse: math.NaN(), Waiting: math.NaN(), Running: math.NaN(),
+			Index: i, Key: uint64(i+1) * 0xc2b2ae3d27d4eb4f, Uncached: 6400, Bought: 6400, New: 6400, KVUse: math.NaN(), Waiting: math.NaN(), Running: math.NaN(),
 			Step: 0.02, PerContext: 1.6e-7, Rate: 7500, Floor: 0.02, Weight: 1,
 		})
 	}
@@ -24,6 +29,13 @@ func view(endpoints int) *balancer.View {
 
 func hold(c *balancer.Candidate, tokens float64) {
 	c.Matched, c.Uncached, c.Bought, c.New = tokens, 6400-tokens, 6400-tokens, 6400-tokens
+	c.Blocks = int(tokens / 64)
+}
+
+// occupy lets n of our requests be in flight there, a third of them before their first token.
+func occupy(c *balancer.Candidate, n float64) {
+	c.InFlight, c.Own, c.Decoding = n, n, n-n/3
+	c.Pending, c.Context, c.Distinct = 1000*n, 7000*n, 7000*n
 }
 
 func must(t *testing.T, name string, params map[string]any) balancer.Policy {
@@ -54,6 +66,15 @@ func TestNew_TellsWhatIsWrong(t *testing.T) {
 	f("warm", map[string]any{"w": "much"}, "a number", "much")
 	f("warm", map[string]any{"speed": 3, "w": -1}, "speed", "rho", "-1")
 	f("random", map[string]any{"speed": 3}, "has none")
+	f("consistent_hash", map[string]any{"factor": 0.5, "ring": 150}, "1 to 10", "0.5", "ring", "blocks")
+	f("session", map[string]any{"slack": -1}, "0 to 1000", "-1")
+	f("gpu", map[string]any{"metric": "heat"}, "tree, waiting, kv, running", "heat")
+	f("gpu", map[string]any{"metric": 3}, "tree, waiting", "3")
+	f("gpu", map[string]any{"mode": "most"}, "most needs a metric")
+	f("cache_aware", map[string]any{"cache_threshold": 1.5, "gate": "no"}, "0 to 1", "1.5", "request, fleet")
+	f("linear", map[string]any{"block": 0, "temperature": "hot"}, "1 to 1024", "a number", "hot")
+	f("llmd", map[string]any{"threshold": 0, "tau": -5}, "0.01 to 1", "-5")
+	f("cost", map[string]any{"kappa": math.Inf(1)}, "0 to 100")
 	f("warm", map[string]any{"w": math.NaN()}, "want")
 }
 
@@ -74,12 +95,117 @@ func TestAll_ChooseAmongWhatTheyAreShown(t *testing.T) {
 	}
 }
 
+// except are all policies but those that must not be judged by a test.
+func except(blind ...string) []string {
+	return slices.DeleteFunc(policies.Names(), func(name string) bool { return slices.Contains(blind, name) })
+}
+
+func TestAll_TiesDoNotGather(t *testing.T) {
+	for _, name := range except("round_robin") {
+		p, v := must(t, name, nil), view(4)
+		v.Blocks = nil // a prompt below one block has nothing that could be hashed
+		var by [4]int
+		for range 800 {
+			best, _ := p.Pick(v)
+			by[best]++
+		}
+		for i, n := range by {
+			if n < 140 || n > 260 {
+				t.Errorf("%s: of 800 choices among equals endpoint %d got %d: %v", name, i, n, by)
+			}
+		}
+	}
+}
+
+func TestAll_FailingAttractsNobody(t *testing.T) {
+	for _, name := range except("round_robin", "random") {
+		for _, gauges := range []bool{false, true} {
+			v := view(3)
+			ill := &v.Candidates[0]
+			if slices.Contains([]string{"prefix", "cache_aware", "llmd"}, name) {
+				hold(ill, 6336) // rules in which a match comes before all load
+			}
+			ill.Session, ill.Failing, ill.Penalty = true, 3, 6
+			for i := range v.Candidates {
+				c := &v.Candidates[i]
+				if i > 0 {
+					occupy(c, 2)
+				}
+				if gauges {
+					c.Running, c.Waiting, c.KVUse = c.Own, c.Own-1, 0.1*c.Own
+				}
+			}
+			for range 20 {
+				if best, _ := must(t, name, nil).Pick(v); best == 0 {
+					t.Errorf("%s chose the endpoint that fails fast and so has nothing in flight (gauges: %v)", name, gauges)
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestAll_UnknownIsNotIdle(t *testing.T) {
+	for _, name := range except("round_robin", "random") {
+		v := view(3)
+		occupy(&v.Candidates[0], 12) // its gauges are not known
+		for i := range v.Candidates[1:] {
+			c := &v.Candidates[i+1]
+			occupy(c, 2)
+			c.Running, c.Waiting, c.KVUse = 2, 0, 0.3
+		}
+		for range 20 {
+			if best, _ := must(t, name, nil).Pick(v); best == 0 {
+				t.Errorf("%s took the busy endpoint that shows no metrics for an idle one", name)
+				break
+			}
+		}
+	}
+}
+
+// TestAll_SurviveAnything shows them endpoints with any mixture of missing, extreme and usual values.
+func TestAll_SurviveAnything(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 5))
+	any := func(values ...float64) float64 { return values[rnd.IntN(len(values))] }
+	nan, inf := math.NaN(), math.Inf(1)
+	for _, name := range policies.Names() {
+		p := must(t, name, nil)
+		for range 2000 {
+			v := view(1 + rnd.IntN(5))
+			v.Endpoints = 40
+			v.Session = []string{"", "a"}[rnd.IntN(2)]
+			v.Blocks = v.Blocks[:rnd.IntN(3)*50]
+			for i := range v.Candidates {
+				c := &v.Candidates[i]
+				c.Index = 7 * i
+				occupy(c, any(0, 0, 1, 5, 400))
+				c.Blocks = rnd.IntN(len(v.Blocks) + 1)
+				c.Distinct, c.New, c.Tail = any(0, 5000), any(0, 6370), 30
+				if rnd.IntN(3) == 0 {
+					c.Distinct, c.New, c.Tail = nan, nan, nan
+				}
+				c.KV, c.KVUse = any(0, 1, 30000), any(nan, 0, 0.5, 1, 7, inf)
+				c.Waiting, c.Running = any(nan, 0, 3, 1e6, -1, inf), any(nan, 0, 3, -1)
+				c.Failing, c.Weight, c.Sent = any(0, 0, 0.3, 9), any(1, 0.1, 20), rnd.Uint64()
+				c.Session = i == 0 && v.Session != ""
+			}
+			best, second := p.Pick(v)
+			n := len(v.Candidates)
+			if best < 0 || best >= n || second == best || second >= n || (n > 1) != (second >= 0) {
+				t.Fatalf("%s chose %d and %d of %d", name, best, second, n)
+			}
+			if math.IsNaN(v.Candidates[best].Cost) {
+				t.Fatalf("%s: the cost of its choice is not a number: %+v", name, v.Candidates[best])
+			}
+		}
+	}
+}
+
 func TestAll_AvoidTheBusy(t *testing.T) {
-	for _, name := range []string{"least_request", "least_tokens", "prefix", "lmetric", "lmetric_learned", "warm"} {
+	for _, name := range except("round_robin", "random", "power_of_two") {
 		v := view(3)
 		for _, i := range []int{0, 2} {
-			c := &v.Candidates[i]
-			c.InFlight, c.Own, c.Decoding, c.Pending, c.Context, c.Distinct = 9, 9, 6, 9000, 60000, 60000
+			occupy(&v.Candidates[i], 9)
 		}
 		if best, _ := must(t, name, nil).Pick(v); best != 1 {
 			t.Errorf("%s chose a busy endpoint", name)
@@ -88,9 +214,11 @@ func TestAll_AvoidTheBusy(t *testing.T) {
 }
 
 func TestPrefixAware_TakeTheHolder(t *testing.T) {
-	for _, name := range []string{"least_tokens", "prefix", "lmetric", "lmetric_learned", "warm"} {
+	for _, name := range []string{
+		"least_tokens", "prefix", "lmetric", "lmetric_learned", "warm", "cache_aware", "linear", "llmd", "cost",
+	} {
 		v := view(4)
-		hold(&v.Candidates[2], 5000)
+		hold(&v.Candidates[2], 6016)
 		v.Candidates[2].InFlight, v.Candidates[2].Decoding, v.Candidates[2].Context = 1, 1, 3000
 		if best, _ := must(t, name, nil).Pick(v); best != 2 {
 			t.Errorf("%s did not choose the holder", name)
@@ -200,3 +328,6 @@ func TestWarm_SessionBonusIsSoft(t *testing.T) {
 		t.Error("the conversation stayed on a saturated endpoint")
 	}
 }
+
+// now is the time of tests that need one.
+var now = time.Unix(1_800_000_000, 0)
