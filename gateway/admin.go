@@ -63,6 +63,7 @@ func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
 		if err := p.SetAdmin(want.URL, s); err != nil {
 			return nil, failure.Bad("url", "The pool %q has no endpoint %q.", want.Pool, want.URL)
 		}
+		p.nudge() // for those who wait in its queue
 		g.log.Info("endpoint state set by the operator", "pool", want.Pool, "endpoint", want.URL, "state", want.State)
 		return describe(p, time.Now()), nil
 	}
@@ -74,6 +75,7 @@ type adminPool struct {
 	Name      string          `json:"name"`
 	Policy    string          `json:"policy"`
 	Engine    string          `json:"engine"`
+	Queue     adminQueue      `json:"queue"`
 	Endpoints []adminEndpoint `json:"endpoints"`
 }
 
@@ -110,7 +112,7 @@ type adminEndpoint struct {
 }
 
 func describe(p *pool, now time.Time) adminPool {
-	d := adminPool{Name: p.Name(), Policy: p.PolicyName(), Engine: p.cfg.Engine}
+	d := adminPool{Name: p.Name(), Policy: p.PolicyName(), Engine: p.cfg.Engine, Queue: describeQueue(p.Queue(now))}
 	for _, e := range p.Status(now) {
 		d.Endpoints = append(d.Endpoints, describeEndpoint(&e))
 	}

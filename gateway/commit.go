@@ -95,7 +95,9 @@ func (x *exchange) decision() string {
 		RunnerUp     string   `json:"runner_up,omitempty"`
 		RunnerUpCost *float64 `json:"runner_up_cost,omitempty"`
 		Candidates   int      `json:"candidates,omitempty"`
+		Queue        float64  `json:"queue_ms"`
 	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
+	d.Queue = float64(x.rec.Queue.Microseconds()) / 1000
 	if x.lease != nil {
 		why := x.lease.Decision()
 		d.Matched, d.Candidates, d.RunnerUp = why.Matched, why.Candidates, why.RunnerUp

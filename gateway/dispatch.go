@@ -38,7 +38,7 @@ func (x *exchange) tryPool(t *route.Target) *failure.Error {
 	body := x.bodyFor(model)
 	var last *failure.Error
 	for again := 1; ; {
-		lease, err := p.Choose(&x.request, time.Now())
+		lease, err := x.choose(p)
 		if err != nil {
 			if last != nil && last.Kind != failure.ConnectFailed && errors.Is(err, balancer.ErrNoEndpoint) {
 				return last
@@ -83,7 +83,7 @@ func (x *exchange) enterPool(p *pool, model string) {
 	x.prompt = x.builder.Build(&x.view.Source, p.tokens)
 	x.rec.PredictedPrompt = x.prompt.Tokens
 	x.request = balancer.Request{
-		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.view.Priority,
+		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.priority,
 		Model: model, Whole: !x.view.Stream, Only: x.held(p),
 	}
 }
@@ -116,7 +116,15 @@ func (x *exchange) take(l *balancer.Lease) {
 func unavailable(err error, last *failure.Error) *failure.Error {
 	var down *balancer.Unavailable
 	var full *balancer.Saturated
+	var crowd *balancer.QueueFull
+	var late *balancer.QueueTimeout
 	switch {
+	case errors.Is(err, errCancelled):
+		return failure.New(failure.ClientGone, "The client left.")
+	case errors.As(err, &crowd):
+		return failure.New(failure.QueueFull, "Too many requests wait for an inference engine. Please try again.").After(crowd.RetryAfter).Because(err)
+	case errors.As(err, &late):
+		return failure.New(failure.QueueTimeout, "All inference engines were busy for too long. Please try again.").After(late.RetryAfter).Because(err)
 	case errors.As(err, &full):
 		return failure.New(failure.Saturated, "All inference engines are busy. Please try again.").After(full.RetryAfter).Because(err)
 	case errors.As(err, &down) && down.Paused:

@@ -30,6 +30,7 @@ type exchange struct {
 	consumer identity.Consumer
 	body     []byte
 	view     *api.View
+	priority int // in a pool's queue
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
 
@@ -54,7 +55,8 @@ type exchange struct {
 
 	mu      sync.Mutex // guards the fields below
 	attempt *upstream.Attempt
-	gone    failure.Kind // why the request was cancelled
+	gone    failure.Kind  // why the request was cancelled
+	parked  chan struct{} // closed when it is cancelled in a queue
 }
 
 // begin takes a request in.
@@ -77,6 +79,7 @@ func (x *exchange) cancel(k failure.Kind) {
 	if x.attempt != nil {
 		x.attempt.Cancel(k)
 	}
+	x.unpark()
 }
 
 // hold makes a the attempt that cancel ends; false when the request was cancelled before.

@@ -105,7 +105,7 @@ func (x *exchange) readBody() *failure.Error {
 	if !x.consumer.Allows(view.Model) {
 		return failure.Newf(failure.Forbidden, "This API key may not use the model %q.", view.Model)
 	}
-	return nil
+	return x.readPriority()
 }
 
 func memoryFull() *failure.Error {
@@ -180,7 +180,7 @@ func failedBy(k failure.Kind) (config.FailedBy, bool) {
 		return config.FailedConnect, true
 	case failure.FirstEventTimeout:
 		return config.FailedTimeout, true
-	case failure.EngineRefused, failure.Saturated:
+	case failure.EngineRefused, failure.Saturated, failure.QueueFull, failure.QueueTimeout:
 		return config.Failed429, true
 	case failure.EngineError, failure.EngineGone, failure.BadAnswer:
 		return config.Failed5xx, true

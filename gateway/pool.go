@@ -34,6 +34,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 		Name: cfg.Name, Policy: policy, EjectAfter: cfg.Health.EjectAfter, DefaultKVTokens: cfg.KVTokens,
 		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: true, Seed: uint64(time.Now().UnixNano()),
 	}
+	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std()}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
 	for _, e := range cfg.Endpoints {

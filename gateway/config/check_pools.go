@@ -37,10 +37,24 @@ func (c *checker) pool(at string, p *Pool) {
 	if p.Health.EjectAfter < 1 {
 		c.fault(at+".health.eject_after", "must be at least 1", "write how many failures eject an endpoint, such as 3")
 	}
+	c.queue(at+".queue", &p.Queue)
 	c.timeouts(at+".timeouts", &p.Timeouts)
 	c.metrics(at+".metrics", p.Engine, &p.Metrics)
 	if p.KVTokens < 1 {
 		c.fault(at+".kv_tokens", "must be at least 1", "write how many prompt tokens an endpoint's cache holds, such as 250000")
+	}
+}
+
+// longestQueue bounds the requests that wait in one pool: a change of place moves those behind it.
+const longestQueue = 100_000
+
+func (c *checker) queue(at string, q *Queue) {
+	if q.Max < 0 || q.Max > longestQueue {
+		c.fault(at+".max", fmt.Sprintf("must be 0 to %d", longestQueue), "write how many requests may wait, such as 1000, or 0 to let none wait")
+	}
+	c.positive(at+".wait", q.Wait)
+	if q.Late > 0 && q.Max == 0 {
+		c.fault(at+".late", "a late start makes nobody wait while max is 0", "write how many requests may wait, or remove late")
 	}
 }
 

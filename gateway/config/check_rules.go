@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/warmlane/warmlane/balancer"
 )
 
 func (c *checker) consumers(consumers []Consumer) {
@@ -16,6 +18,9 @@ func (c *checker) consumers(consumers []Consumer) {
 		at := fmt.Sprintf("consumers[%d]", i)
 		c.keys(at+".keys", consumer.Keys)
 		c.nonEmpty(at+".models", consumer.Models)
+		if consumer.Priority < -balancer.LastPriority || consumer.Priority > balancer.LastPriority {
+			c.fault(at+".priority", fmt.Sprintf("must be %d to %d", -balancer.LastPriority, balancer.LastPriority), "write a smaller number for a consumer that is served earlier, such as -1; 0 is usual")
+		}
 		for j, key := range consumer.Keys {
 			c.consumerKey(fmt.Sprintf("%s.keys[%d]", at, j), key, consumer.Name, owners)
 		}

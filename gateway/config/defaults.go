@@ -32,6 +32,7 @@ func setElementDefault(v reflect.Value) {
 			Engine:   "auto",
 			Policy:   Policy{Name: "warm"},
 			Health:   Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3},
+			Queue:    Queue{Max: 1000, Wait: seconds(10)},
 			Timeouts: Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
 			Metrics:  Metrics{Interval: seconds(1)},
 			KVTokens: 250_000,

@@ -11,6 +11,7 @@ type Pool struct {
 	APIKey      Secret     `yaml:"api_key"`      // credential for the engines
 	Auth        Auth       `yaml:"auth"`         // how the credential is sent
 	Health      Health     `yaml:"health"`
+	Queue       Queue      `yaml:"queue"`
 	Timeouts    Timeouts   `yaml:"timeouts"`
 	Metrics     Metrics    `yaml:"metrics"`
 	KVTokens    int        `yaml:"kv_tokens"` // prompt tokens an endpoint's cache holds, when its metrics do not tell
@@ -51,6 +52,13 @@ type Health struct {
 	Interval   Duration `yaml:"interval"`    // between two probes of one endpoint
 	Timeout    Duration `yaml:"timeout"`     // for one probe
 	EjectAfter int      `yaml:"eject_after"` // failures of distinct requests before an endpoint is ejected
+}
+
+// Queue is where requests wait while no endpoint has room for them.
+type Queue struct {
+	Max  int      `yaml:"max"`  // most requests that wait at once; 0 = none
+	Wait Duration `yaml:"wait"` // longest wait
+	Late Duration `yaml:"late"` // foreseen time until an endpoint begins, from which a request waits although there is room; 0 = never
 }
 
 // Timeouts bound the phases of an attempt.

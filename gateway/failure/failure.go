@@ -43,7 +43,9 @@ const (
 	RateLimited            // a configured limit refuses
 	Draining               // this gateway is shutting down
 	NoEndpoint             // no endpoint can take the request
-	Saturated              // every endpoint is at its cap or pauses
+	Saturated              // every endpoint is at its cap or pauses, and the request may not wait
+	QueueFull              // too many requests wait for an endpoint already
+	QueueTimeout           // no endpoint had room within the longest wait
 	ConnectFailed          // the endpoint could not be reached
 	SendFailed             // the connection broke while the request was sent
 	ConnectionLost         // the connection ended before a first byte of answer
@@ -96,6 +98,8 @@ var table = [...]Entry{
 	Draining:          {503, server, "gateway_draining", "draining", RetryNever},
 	NoEndpoint:        {503, server, "no_endpoint_available", "no_endpoint", RetryNever},
 	Saturated:         {503, server, "engines_busy", "saturated", RetryNever},
+	QueueFull:         {429, server, "queue_full", "queue_full", RetryNever},
+	QueueTimeout:      {429, server, "queue_timeout", "queue_timeout", RetryNever},
 	ConnectFailed:     {502, server, "engine_unreachable", "connect_failed", RetryAlways},
 	SendFailed:        {502, server, "engine_connection_lost", "send_failed", RetryOnce},
 	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryOnce},

@@ -20,6 +20,8 @@ import (
 type Consumer struct {
 	Name   string   // "" = anonymous
 	Models []string // globs of the models that may be used; none = all
+	// Priority is the best that its requests may have in a queue, and what those have that name none; lower is earlier.
+	Priority int
 }
 
 // Allows reports whether c may use the model.
@@ -47,7 +49,7 @@ func New(consumers []config.Consumer) (*Keys, error) {
 			if other, taken := k.consumers[digest]; taken && other.Name != c.Name {
 				return nil, fmt.Errorf("consumers %q and %q have a key in common", other.Name, c.Name)
 			}
-			k.consumers[digest] = Consumer{Name: c.Name, Models: c.Models}
+			k.consumers[digest] = Consumer{Name: c.Name, Models: c.Models, Priority: c.Priority}
 		}
 	}
 	return k, nil

@@ -50,11 +50,13 @@ func (l *Lane) InterToken(d time.Duration) { l.interToken.Observe(d.Seconds()) }
 
 func (l *Lane) record(r *Record) {
 	l.status(r.Status).Inc()
+	if r.Tries > 0 || r.Queue > 0 {
+		l.queue.Observe(r.Queue.Seconds())
+	}
 	if r.Tries == 0 {
 		return // refused here: its time says nothing about engines
 	}
 	l.retries.Add(float64(r.Tries - 1))
-	l.queue.Observe(r.Queue.Seconds())
 	l.duration.Observe(r.Total.Seconds())
 	if r.Stream && r.TTFT >= 0 {
 		l.ttft.Observe(r.TTFT.Seconds())
