@@ -95,7 +95,7 @@ func (t *Ticket) Leave(now time.Time) {
 	p.mu.Lock()
 	if !t.answered {
 		p.queue.status.Left++
-		p.queue.answer(t, nil, errLeft, now)
+		p.queue.answer(slices.Index(p.queue.waiting, t), nil, errLeft, now)
 		p.serveQueue(now)
 	}
 	p.mu.Unlock()
@@ -134,7 +134,7 @@ func (p *Pool) Enter(r *Request, now time.Time) (*Lease, *Ticket, error) {
 	p.serveQueue(now)
 	if n := len(q.waiting); n > q.Max {
 		q.status.Refused++
-		q.answer(q.waiting[n-1], nil, &QueueFull{q.retryAfter()}, now)
+		q.answer(n-1, nil, &QueueFull{q.retryAfter()}, now)
 	}
 	if t.answered {
 		return t.lease, nil, t.err
@@ -184,16 +184,20 @@ func (q *queue) join(p *Pool, r *Request, now time.Time) *Ticket {
 	return t
 }
 
-// answer takes t out and tells its owner.
-func (q *queue) answer(t *Ticket, l *Lease, err error, now time.Time) {
-	at := slices.Index(q.waiting, t)
+// answer takes out who waits at that place and tells him.
+func (q *queue) answer(at int, l *Lease, err error, now time.Time) {
+	t := q.waiting[at]
 	q.waiting = slices.Delete(q.waiting, at, at+1)
-	waited := max(0, now.Sub(t.since))
-	t.request.waited += waited
+	t.tell(l, err, now)
 	if err == nil {
 		q.status.Bound++
-		q.served = t.request.waited
+		q.served = l.request.waited
 	}
+}
+
+// tell gives the owner the answer. The ticket is no longer in the queue.
+func (t *Ticket) tell(l *Lease, err error, now time.Time) {
+	t.request.waited += max(0, now.Sub(t.since))
 	t.answered, t.lease, t.err, t.request = true, l, err, nil
 	close(t.done)
 }
@@ -205,12 +209,14 @@ func (q *queue) expire(now time.Time) {
 	if now.Before(q.next) {
 		return
 	}
-	for i := len(q.waiting) - 1; i >= 0; i-- {
-		if t := q.waiting[i]; !now.Before(t.deadline) {
+	q.waiting = slices.DeleteFunc(q.waiting, func(t *Ticket) bool {
+		over := !now.Before(t.deadline)
+		if over {
 			q.status.Expired++
-			q.answer(t, nil, &QueueTimeout{q.retryAfter()}, now)
+			t.tell(nil, &QueueTimeout{q.retryAfter()}, now)
 		}
-	}
+		return over
+	})
 	for i, t := range q.waiting {
 		if i == 0 || t.deadline.Before(q.next) {
 			q.next = t.deadline
@@ -237,11 +243,11 @@ func (p *Pool) serveQueue(now time.Time) {
 		l, err := p.bind(t.request, now, q.Late)
 		switch {
 		case err == nil:
-			q.answer(t, l, nil, now)
+			q.answer(i, l, nil, now)
 			room = p.hasRoom(now)
 		case !q.keeps(err, t.deadline.Sub(now)):
 			q.status.Refused++
-			q.answer(t, nil, err, now)
+			q.answer(i, nil, err, now)
 		case errors.Is(err, errLate):
 			late++
 			i++

@@ -543,3 +543,26 @@ func poolOf(t *rapid.T, endpoints, each int, q balancer.QueueConfig) *balancer.P
 	}
 	return p
 }
+
+// BenchmarkQueue takes one turn of a pool of 32 full endpoints with 1,000 requests waiting: one ends, the first in the queue takes its
+// place, one joins and one is refused.
+func BenchmarkQueue(b *testing.B) {
+	f := queued(b, 32, 1, balancer.QueueConfig{Max: 1000})
+	r := func() *balancer.Request { return &balancer.Request{Prompt: prompt(1, 1, 0, 16)} }
+	var leases []*balancer.Lease
+	var tickets []*balancer.Ticket
+	for range 32 {
+		leases = append(leases, f.enter(b, r()))
+	}
+	for range 1000 {
+		tickets = append(tickets, f.join(b, r()))
+	}
+	for i := 0; b.Loop(); i++ {
+		leases[i%32].End(done(1), f.now)
+		leases[i%32] = leaseOf(b, tickets[i%1000])
+		tickets[i%1000] = f.join(b, r())
+		if _, k, _ := f.Enter(r(), f.now); k != nil {
+			b.Fatal("a place beyond the bound")
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (c *checker) pool(at string, p *Pool) {
 }
 
 // longestQueue bounds the requests that wait in one pool: a change of place moves those behind it.
-const longestQueue = 100_000
+const longestQueue = 10_000
 
 func (c *checker) queue(at string, q *Queue) {
 	if q.Max < 0 || q.Max > longestQueue {
