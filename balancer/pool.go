@@ -123,6 +123,9 @@ func (c *PoolConfig) complete() error {
 	setDefault(&c.DefaultKVTokens, 250_000)
 	setDefault(&c.BlockTokens, 64)
 	setDefault(&c.Queue.Wait, 10*time.Second)
+	if c.Queue.Max == 0 {
+		c.Queue.Late = 0
+	}
 	return nil
 }
 

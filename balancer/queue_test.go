@@ -188,7 +188,10 @@ func TestQueue_IsBounded(t *testing.T) {
 	if s := l.Queue(l.now); s.Length != 2 || s.Refused != 2 {
 		t.Errorf("status %+v", s)
 	}
-	if _, k, err := queued(t, 1, 0, balancer.QueueConfig{}).Enter(&balancer.Request{Only: "nowhere"}, start); k != nil || !errors.Is(err, balancer.ErrNoEndpoint) {
+	f := queued(t, 1, 0, balancer.QueueConfig{Late: time.Millisecond})
+	f.enter(t, &balancer.Request{Prompt: prompt(1, 1, 0, 500)})
+	f.enter(t, &balancer.Request{}) // late, but nobody waits
+	if _, k, err := f.Enter(&balancer.Request{Only: "nowhere"}, start); k != nil || !errors.Is(err, balancer.ErrNoEndpoint) {
 		t.Errorf("without a queue: %v", err)
 	}
 }
