@@ -33,7 +33,7 @@ const (
 // tryPool tries the endpoints of a pool until one answers.
 func (x *exchange) tryPool(t *route.Target) *failure.Error {
 	p := x.state.pools[t.Pool]
-	model := t.ModelFor(x.view.Model)
+	model := t.ModelFor(x.view.Model, p.lists)
 	x.enterPool(p, model)
 	body := x.bodyFor(model)
 	var last *failure.Error
@@ -144,7 +144,7 @@ func (x *exchange) tryProvider(t *route.Target) *failure.Error {
 	p := x.state.providers[t.Provider]
 	x.pool, x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = nil, p.cfg.Name, p.cfg.BaseURL, "", -1
 	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
-	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.ModelFor(x.view.Model)), p.cfg.Timeouts)
+	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.ModelFor(x.view.Model, nil)), p.cfg.Timeouts)
 }
 
 // tryServer makes one attempt and leaves its answer in x.relay or x.whole.

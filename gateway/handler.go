@@ -115,6 +115,7 @@ func memoryFull() *failure.Error {
 func (x *exchange) findRoute() *failure.Error {
 	r, fail := x.state.table.Find(route.Query{
 		Model: x.view.Model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header, Allows: x.consumer.Allows,
+		Listed: x.state.listed,
 	})
 	if fail != nil {
 		fail.Param = "model"

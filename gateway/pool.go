@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,12 @@ func credential(a config.Auth, key string) (name, value string) {
 	default:
 		return "Authorization", "Bearer " + key
 	}
+}
+
+// lists says whether an engine of the pool lists the model as an adapter.
+func (p *pool) lists(model string) bool {
+	_, found := slices.BinarySearch(p.poller.Adapters(), model)
+	return found
 }
 
 // serverAt is the server of the endpoint with that URL, nil if the pool has none.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -92,7 +93,7 @@ func (s *state) identify(h *fasthttp.RequestHeader) (identity.Consumer, *failure
 // models lists what the caller may use, with the context length where an engine tells it.
 func (s *state) models(c identity.Consumer, now time.Time) []api.Model {
 	list := []api.Model{}
-	for _, m := range s.table.Models() {
+	for _, m := range s.public() {
 		if c.Allows(m.Name) {
 			list = append(list, s.card(m, now))
 		}
@@ -100,8 +101,37 @@ func (s *state) models(c identity.Consumer, now time.Time) []api.Model {
 	return list
 }
 
+// listed returns the pools whose engines list a model as an adapter.
+func (s *state) listed(model string) []string {
+	var pools []string
+	for _, pc := range s.cfg.Pools {
+		if s.pools[pc.Name].lists(model) {
+			pools = append(pools, pc.Name)
+		}
+	}
+	return pools
+}
+
+// public are the models that the configuration names, then the adapters that requests find besides.
+func (s *state) public() []route.Model {
+	named := s.table.Models()
+	all := slices.Clone(named)
+	for _, pc := range s.cfg.Pools {
+		for _, name := range s.pools[pc.Name].poller.Adapters() {
+			if slices.ContainsFunc(named, func(m route.Model) bool { return m.Name == name }) {
+				continue
+			}
+			r, fail := s.table.Find(route.Query{Model: name, Listed: s.listed})
+			if fail == nil && r.Targets[0].Pool == pc.Name {
+				all = append(all, route.Model{Name: name, Pool: pc.Name})
+			}
+		}
+	}
+	return all
+}
+
 func (s *state) model(c identity.Consumer, id string, now time.Time) (api.Model, bool) {
-	for _, m := range s.table.Models() {
+	for _, m := range s.public() {
 		if m.Name == id && c.Allows(id) {
 			return s.card(m, now), true
 		}
@@ -114,6 +144,9 @@ func (s *state) card(m route.Model, now time.Time) api.Model {
 	p := s.pools[m.Pool]
 	if p == nil {
 		return card
+	}
+	if p.lists(m.Name) {
+		card.Parent = p.served()
 	}
 	for _, e := range p.Status(now) {
 		if n := e.Load.MaxModelLen; n > 0 && (card.MaxModelLen == 0 || n < card.MaxModelLen) {

@@ -1,7 +1,8 @@
 // Package route turns the routes of the configuration into ordered targets.
 //
 // The first route whose models and conditions fit a request takes it. A request that no route takes goes to what serves its model: the pool
-// of that name, else the one pool that lists it as served_model or under models, else the one provider that lists it.
+// of that name, else the one pool that lists it as served_model or under models, else the one provider that lists it, else the one pool whose
+// engines list it as an adapter.
 //
 // A Table is immutable and safe for concurrent use; a reload makes a new one. Find allocates nothing when it finds a route. Its cost grows with the
 // number of routes: about 30 ns for each that does not fit.
@@ -19,7 +20,8 @@ type Target struct {
 	Provider string
 	Model    string // name to send, "" = the caller's. ModelFor knows the exceptions.
 
-	known []string // names that a pool's engines know besides: they are sent as they are
+	served bool     // Model is the pool's served_model: names that its engines know besides are sent as they are
+	known  []string // such names
 }
 
 // Name returns the name of the pool or provider.
@@ -30,9 +32,10 @@ func (t *Target) Name() string {
 	return t.Provider
 }
 
-// ModelFor returns the model name to send for the one that the caller asked for; the two are equal when the body needs no edit.
-func (t *Target) ModelFor(asked string) string {
-	if t.Model == "" || slices.Contains(t.known, asked) {
+// ModelFor returns the model name to send for the one that the caller asked for; the two are equal when the body needs no edit. lists
+// tells of further names that the target's engines know; nil knows none.
+func (t *Target) ModelFor(asked string, lists func(model string) bool) string {
+	if t.Model == "" || t.served && (slices.Contains(t.known, asked) || lists != nil && lists(asked)) {
 		return asked
 	}
 	return t.Model

@@ -67,7 +67,7 @@ func TestFind_FirstRouteThatFits(t *testing.T) {
 		if got := strings.Join(names, ","); r.Name != wantRoute || got != wantTargets {
 			t.Errorf("%+v: route %s to %s, want %s to %s", q, r.Name, got, wantRoute, wantTargets)
 		}
-		if got := r.Targets[0].ModelFor(q.Model); got != wantModel {
+		if got := r.Targets[0].ModelFor(q.Model, nil); got != wantModel {
 			t.Errorf("%+v: sends model %q, want %q", q, got, wantModel)
 		}
 	}

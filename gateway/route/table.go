@@ -16,6 +16,9 @@ type Query struct {
 	Consumer string
 	Headers  config.Headers          // *fasthttp.RequestHeader is one; nil = none
 	Allows   func(model string) bool // whether the caller may know of a model; nil = of all. Asked only when Find fails.
+	// Listed returns the pools whose engines list a model as an adapter; nil = none. Asked only about names that the configuration does
+	// not know.
+	Listed func(model string) []string
 }
 
 // Model is one public model name.
@@ -57,7 +60,7 @@ func newTarget(cfg *config.Config, target config.Target) Target {
 	t := Target{Pool: target.Pool, Provider: target.Provider, Model: target.Model}
 	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == target.Pool })
 	if i >= 0 && t.Pool != "" && t.Model == "" {
-		t.Model, t.known = cfg.Pools[i].ServedModel, cfg.Pools[i].Models
+		t.Model, t.served, t.known = cfg.Pools[i].ServedModel, true, cfg.Pools[i].Models
 	}
 	return t
 }
@@ -115,7 +118,7 @@ func (t *Table) claim(cfg *config.Config, names []string, target config.Target) 
 	}
 }
 
-// Find returns the route for q. Its failure is ModelNotFound, with the nearest names that the caller may know.
+// Find returns the route for q; an adapter that no configuration names gets one of its own. Its failure is ModelNotFound, with the nearest names that the caller may know.
 func (t *Table) Find(q Query) (*Route, *failure.Error) {
 	subject := config.Subject{Model: q.Model, Path: q.Path, Consumer: q.Consumer, Headers: q.Headers}
 	for _, r := range t.routes {
@@ -126,20 +129,27 @@ func (t *Table) Find(q Query) (*Route, *failure.Error) {
 	if r, ok := t.direct[q.Model]; ok {
 		return r, nil
 	}
-	return nil, t.notFound(&q)
+	owners := t.disputed[q.Model]
+	if len(owners) == 0 && q.Listed != nil {
+		owners = q.Listed(q.Model)
+	}
+	if len(owners) == 1 {
+		return &Route{Name: q.Model, Targets: []Target{{Pool: owners[0]}}}, nil
+	}
+	return nil, t.notFound(&q, len(owners) > 1)
 }
 
-func (t *Table) notFound(q *Query) *failure.Error {
-	f := failure.New(failure.ModelNotFound, t.notFoundText(q))
+func (t *Table) notFound(q *Query, disputed bool) *failure.Error {
+	f := failure.New(failure.ModelNotFound, t.notFoundText(q, disputed))
 	f.Param = "model"
 	return f
 }
 
-func (t *Table) notFoundText(q *Query) string {
+func (t *Table) notFoundText(q *Query, disputed bool) string {
 	if q.Model == "" {
 		return "The request names no model and no route takes it."
 	}
-	if len(t.disputed[q.Model]) > 0 {
+	if disputed {
 		return fmt.Sprintf("The model %s is served in more than one place and no route chooses between them.", shorten(q.Model))
 	}
 	var names []string
