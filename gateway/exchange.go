@@ -176,8 +176,11 @@ func (x *exchange) settleLease(fail *failure.Error, now time.Time) {
 	}
 	if fail != nil {
 		o.Cause, o.RetryAfter = upstream.CauseOf(fail.Kind), fail.RetryAfter
-	} else if !x.reasoned {
-		o.Answer = x.builder.AnswerBlocks()
+	} else {
+		x.pool.answered(x.ep.Family, x.request.Model)
+		if !x.reasoned {
+			o.Answer = x.builder.AnswerBlocks()
+		}
 	}
 	if x.usage.Prompt > 0 && x.prompt.Bytes > 0 {
 		x.pool.tokens.Observe(x.prompt.Bytes, x.usage.Prompt)

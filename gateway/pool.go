@@ -23,7 +23,8 @@ type pool struct {
 	servers []*upstream.Server // by endpoint index
 	tokens  *tokenize.Estimator
 	poller  *scraper.Poller
-	wake    chan struct{} // a lease has ended badly: look for due probes now
+	spoken  atomic.Pointer[spoken] // nil until a generation has been answered
+	wake    chan struct{}          // a lease has ended badly: look for due probes now
 }
 
 func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {

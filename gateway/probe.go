@@ -52,7 +52,11 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	case balancer.ProbeHealth:
 		err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
 	case balancer.ProbeGenerate:
-		err = g.generate(ctx, p, server, due)
+		if p.spoken.Load() != nil {
+			err = g.generate(ctx, p, server, due)
+		} else { // nobody knows that the engines generate at all
+			err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
+		}
 	}
 	if refused := new(failure.Error); errors.As(err, &refused) && refused.Kind == failure.ConnectFailed {
 		err = fmt.Errorf("%w: %w", balancer.ErrRefused, err)
@@ -103,12 +107,13 @@ func exchangeOnce(ctx context.Context, s *upstream.Server, r *upstream.Request) 
 // which the learner sees it, and stands in no report.
 func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due balancer.Probe) error {
 	prompt := tokenize.Prompt{Tokens: probePrompt}
-	lease := p.ProbeLease(due, &balancer.Request{Prompt: &prompt, MaxTokens: probeAnswer, Model: p.cfg.ServedModel}, time.Now())
+	how := p.spoken.Load()
+	lease := p.ProbeLease(due, &balancer.Request{Prompt: &prompt, MaxTokens: probeAnswer, Model: how.model}, time.Now())
 	if lease == nil {
 		return nil
 	}
 	o := balancer.Outcome{PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Streamed: true}
-	err := g.generateWith(ctx, p, s, due.Timeout, lease)
+	err := g.generateWith(ctx, how, s, due.Timeout, lease)
 	if err != nil {
 		o.Cause = balancer.Cancelled // the probe's own error tells the balancer what it must know
 	}
@@ -116,12 +121,13 @@ func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due
 	return err
 }
 
-func (g *Gateway) generateWith(ctx context.Context, p *pool, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
+func (g *Gateway) generateWith(ctx context.Context, how *spoken, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
 	a := upstream.NewAttempt(s)
 	defer context.AfterFunc(ctx, func() { a.Cancel(failure.FirstEventTimeout) })()
-	body := fmt.Appendf(nil, `{"model":%q,"prompt":%q,"max_tokens":%d,"stream":true,"temperature":0}`, p.served(), probeText, probeAnswer)
+	path, prompt := how.ask()
+	body := fmt.Appendf(nil, `{"model":%q,%s,"max_tokens":%d,"stream":true,"temperature":0}`, how.model, prompt, probeAnswer)
 	fail := a.Send(&upstream.Request{
-		Method: "POST", Path: "/v1/completions", Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
+		Method: "POST", Path: path, Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
 		Header: []byte("Content-Type: application/json\r\nX-Request-Id: warmlane-probe-" + newID() + "\r\n"),
 	})
 	if fail != nil {
@@ -131,7 +137,7 @@ func (g *Gateway) generateWith(ctx context.Context, p *pool, s *upstream.Server,
 	if status := a.Head.StatusCode(); status >= 400 {
 		return fmt.Errorf("status %d", status)
 	}
-	stream := api.NewStream(api.Completions, 1, false)
+	stream := api.NewStream(how.family, 1, false)
 	buf := make([]byte, 0, 4<<10)
 	for {
 		got, err := a.Read(buf[:0])
@@ -163,6 +169,31 @@ const (
 	probeText   = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen " +
 		"seventeen eighteen nineteen twenty one two three four five six seven eight"
 )
+
+// spoken is a way in which the engines of a pool have answered with a generation.
+type spoken struct {
+	family api.Family // Chat or Completions
+	model  string     // as the engines know it
+}
+
+// ask is the path and the prompt of a probe.
+func (s *spoken) ask() (path, prompt string) {
+	if s.family == api.Chat {
+		return "/v1/chat/completions", fmt.Sprintf(`"messages":[{"role":"user","content":%q}]`, probeText)
+	}
+	return "/v1/completions", fmt.Sprintf(`"prompt":%q`, probeText)
+}
+
+// answered notes an answer, by which generation probes are made. The pool's own model goes before adapters, which only some engines may have.
+func (p *pool) answered(f api.Family, model string) {
+	if f != api.Chat && f != api.Completions {
+		return
+	}
+	known := p.spoken.Load()
+	if known == nil || known.model != model && model == p.served() {
+		p.spoken.Store(&spoken{f, model})
+	}
+}
 
 // served is the model's name as the engines know it.
 func (p *pool) served() string {

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/warmlane/warmlane/balancer"
+	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/config"
 )
 
@@ -62,6 +65,7 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.close()
+			p.answered(api.Completions, "m")
 			due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: time.Second}
 			err = (&Gateway{}).generate(context.Background(), p, p.servers[0], due)
 			if err == nil {
@@ -69,5 +73,85 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 			}
 			t.Logf("err %v, measured %v", err, p.Status(time.Now())[0].Measured)
 		})
+	}
+}
+
+// A generation is asked for in a way in which one has been answered, of the pool's own model where that was seen.
+func TestProbe_AsksAsCallersDo(t *testing.T) {
+	asked := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- r.URL.Path + " " + string(body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"x"},"text":"x","finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+	}))
+	defer s.Close()
+	cfg, err := config.FromPools([]string{"m=" + s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
+	for _, step := range []struct {
+		family      api.Family
+		model, want string
+	}{
+		{api.Embeddings, "m", "/health "},
+		{api.Completions, "adapter", `/v1/completions {"model":"adapter","prompt":`},
+		{api.Chat, "m", `/v1/chat/completions {"model":"m","messages":[`},
+		{api.Completions, "adapter", `/v1/chat/completions {"model":"m","messages":[`},
+	} {
+		p.answered(step.family, step.model)
+		(&Gateway{log: slog.New(slog.DiscardHandler)}).probe(context.Background(), p, due)
+		if got := <-asked; !strings.HasPrefix(got, step.want) {
+			t.Errorf("after an answer of %v by %s the probe asks %s, want %s", step.family, step.model, got, step.want)
+		}
+	}
+}
+
+// An engine that only embeds returns by its health page after it said that it was gone: nobody knows how to make it generate.
+func TestProbe_EmbeddingEngineReturns(t *testing.T) {
+	var generations atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" {
+			generations.Add(1)
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer s.Close()
+	cfg, err := config.FromPools([]string{"m=" + s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	before := time.Now().Add(-time.Minute)
+	lease, err := p.Choose(&balancer.Request{}, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease.End(balancer.Outcome{Cause: balancer.Gone}, before)
+	p.answered(api.Embeddings, "m")
+	state := func() balancer.State { return p.Status(time.Now())[0].State }
+	if state() != balancer.Ejected {
+		t.Fatalf("an engine that is gone is %v", state())
+	}
+	for range 3 {
+		for _, due := range p.Due(time.Now()) {
+			(&Gateway{log: slog.New(slog.DiscardHandler)}).probe(context.Background(), p, due)
+		}
+	}
+	if got := state(); got == balancer.Ejected || got == balancer.Down {
+		t.Errorf("after its probes the engine is %v", got)
+	}
+	if n := generations.Load(); n > 0 {
+		t.Errorf("%d probes asked for a generation", n)
 	}
 }
