@@ -83,13 +83,18 @@ func (x *exchange) enterPool(p *pool, model string) {
 	x.prompt = x.builder.Build(&x.view.Source, p.tokens)
 	x.rec.PredictedPrompt = x.prompt.Tokens
 	x.request = balancer.Request{
-		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(), Priority: x.priority,
+		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(p), Priority: x.priority,
 		Model: model, Whole: !x.view.Stream, Only: x.held(p),
 	}
 }
 
-// session is the conversation by the caller's own word: a body field, or the user.
-func (x *exchange) session() string {
+// session is the conversation by the caller's own word: a header that the pool names, a body field, or the user.
+func (x *exchange) session(p *pool) string {
+	for _, name := range p.cfg.Session.Headers {
+		if id := x.ctx.Request.Header.Peek(name); len(id) > 0 {
+			return string(id)
+		}
+	}
 	if x.view.Session != "" {
 		return x.view.Session
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerExplain   = "X-Warmlane-Explain"
+	headerRank      = "X-Data-Parallel-Rank"
 	maxRequestID    = 128
 )
 
@@ -93,7 +94,7 @@ func ambiguous(h *fasthttp.RequestHeader) *failure.Error {
 func dropped(name []byte) bool {
 	switch string(name) {
 	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect",
-		"Accept-Encoding", "Authorization", "Api-Key", "X-Api-Key", "Cookie", "Forwarded", headerRequestID:
+		"Accept-Encoding", "Authorization", "Api-Key", "X-Api-Key", "Cookie", "Forwarded", headerRank, headerRequestID:
 		return true
 	}
 	for _, prefix := range []string{"Proxy-", "X-Forwarded-", "X-Warmlane-"} {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -28,24 +29,32 @@ type pool struct {
 }
 
 func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
-	policy, err := policies.New(cfg.Policy.Name, cfg.Policy.Params)
+	policy, err := policies.New(cfg.Policy.Name, policyParams(&cfg))
 	if err != nil {
 		return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
 	}
 	bc := balancer.PoolConfig{
 		Name: cfg.Name, Policy: policy, EjectAfter: cfg.Health.EjectAfter, DefaultKVTokens: cfg.KVTokens,
-		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: true, Seed: uint64(time.Now().UnixNano()),
+		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: cfg.ProbeIdle, Seed: uint64(time.Now().UnixNano()),
 	}
 	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std()}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
 	for _, e := range cfg.Endpoints {
-		bc.Endpoints = append(bc.Endpoints, balancer.EndpointConfig{URL: e.URL, MaxConcurrency: e.MaxConcurrency, Weight: e.Weight})
-		s, err := upstream.NewServer(upstream.Config{URL: e.URL, Connect: cfg.Timeouts.Connect.Std(), Header: name, Value: value})
-		if err != nil {
-			return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
+		for rank := range e.DataParallel {
+			ec := balancer.EndpointConfig{URL: e.URL, MaxConcurrency: e.MaxConcurrency, Weight: e.Weight}
+			uc := upstream.Config{URL: e.URL, Connect: cfg.Timeouts.Connect.Std(), Header: name, Value: value}
+			if e.DataParallel > 1 {
+				ec.URL = scraper.RankURL(e.URL, rank)
+				uc.Lines = fmt.Sprintf("%s: %d\r\n", headerRank, rank)
+			}
+			s, err := upstream.NewServer(uc)
+			if err != nil {
+				return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
+			}
+			bc.Endpoints = append(bc.Endpoints, ec)
+			p.servers = append(p.servers, s)
 		}
-		p.servers = append(p.servers, s)
 	}
 	if p.Pool, err = balancer.NewPool(bc); err != nil {
 		return nil, err
@@ -57,6 +66,17 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// policyParams are the policy's parameters, with the bonus for conversations where callers name them.
+func policyParams(cfg *config.Pool) map[string]any {
+	const bonus = "session_bonus"
+	if _, given := cfg.Policy.Params[bonus]; given || cfg.Policy.Name != "warm" || len(cfg.Session.Headers) == 0 {
+		return cfg.Policy.Params
+	}
+	params := map[string]any{bonus: cfg.Session.Bonus.Std().Seconds()}
+	maps.Copy(params, cfg.Policy.Params)
+	return params
 }
 
 // credential is the header that carries the pool's key.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/warmlane/warmlane/balancer/policies"
 	"github.com/warmlane/warmlane/scraper/engines"
@@ -31,6 +32,8 @@ func (c *checker) pool(at string, p *Pool) {
 		c.fault(at+".auth", "there is no api_key to send", "add api_key or remove auth")
 	}
 	c.endpoints(at+".endpoints", p.Endpoints)
+	c.ranks(at+".endpoints", p.Engine, p.Endpoints)
+	c.session(at+".session", &p.Session)
 	c.path(at+".health.path", p.Health.Path)
 	c.positive(at+".health.interval", p.Health.Interval)
 	c.positive(at+".health.timeout", p.Health.Timeout)
@@ -109,6 +112,40 @@ func (c *checker) endpoints(at string, endpoints []Endpoint) {
 		if e.Weight <= 0 {
 			c.fault(path+".weight", "must be greater than 0", "write a share such as 1 or 0.5; to take an endpoint out of use, drain it or remove it")
 		}
+	}
+}
+
+// mostRanks bounds the ranks of one URL.
+const mostRanks = 1024
+
+// ranks checks the data-parallel ranks of endpoints: every one of them is an endpoint for the balancer.
+func (c *checker) ranks(at, engine string, endpoints []Endpoint) {
+	for i, e := range endpoints {
+		path := fmt.Sprintf("%s[%d].data_parallel", at, i)
+		switch {
+		case e.DataParallel < 1 || e.DataParallel > mostRanks:
+			c.fault(path, fmt.Sprintf("must be 1 to %d", mostRanks), "write the engine's --data-parallel-size, or 1 for one endpoint")
+		case e.DataParallel > 1 && slices.Contains(engines.Names(), engine) && !engines.Ranked(engine):
+			c.fault(path, fmt.Sprintf("engine %q lets nobody choose a data-parallel rank", engine), "remove it; vllm and sglang can")
+		}
+	}
+}
+
+// longestBonus is the most that warm takes.
+const longestBonus = Duration(time.Minute)
+
+func (c *checker) session(at string, s *Session) {
+	for i, name := range s.Headers {
+		path := fmt.Sprintf("%s.headers[%d]", at, i)
+		switch {
+		case !isToken(name):
+			c.fault(path, fmt.Sprintf("%q is not a header's name", name), "write a name such as x-session-id")
+		case slices.ContainsFunc(s.Headers[:i], func(other string) bool { return strings.EqualFold(other, name) }):
+			c.fault(path, fmt.Sprintf("%q is here a second time", name), "remove it")
+		}
+	}
+	if s.Bonus > longestBonus {
+		c.fault(at+".bonus", "must be at most "+longestBonus.String(), "write what a change of endpoint may cost, such as 50ms")
 	}
 }
 

@@ -42,6 +42,11 @@ func (c *Config) canonical() {
 	for i := range c.Routes {
 		c.Routes[i].Match.Headers = canonical(c.Routes[i].Match.Headers)
 	}
+	for i := range c.Pools {
+		for j, name := range c.Pools[i].Session.Headers {
+			c.Pools[i].Session.Headers[j] = textproto.CanonicalMIMEHeaderKey(name)
+		}
+	}
 	for i := range c.Limits {
 		c.Limits[i].Match.Headers = canonical(c.Limits[i].Match.Headers)
 	}

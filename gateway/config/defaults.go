@@ -29,16 +29,18 @@ func setElementDefault(v reflect.Value) {
 	switch t := v.Addr().Interface().(type) {
 	case *Pool:
 		*t = Pool{
-			Engine:   "auto",
-			Policy:   Policy{Name: "warm"},
-			Health:   Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3},
-			Queue:    Queue{Max: 1000, Wait: seconds(10)},
-			Timeouts: Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
-			Metrics:  Metrics{Interval: seconds(1)},
-			KVTokens: 250_000,
+			Engine:    "auto",
+			Policy:    Policy{Name: "warm"},
+			Session:   Session{Headers: []string{}, Bonus: Duration(50 * time.Millisecond)},
+			ProbeIdle: true,
+			Health:    Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3},
+			Queue:     Queue{Max: 1000, Wait: seconds(10)},
+			Timeouts:  Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+			Metrics:   Metrics{Interval: seconds(1)},
+			KVTokens:  250_000,
 		}
 	case *Endpoint:
-		*t = Endpoint{Weight: 1}
+		*t = Endpoint{Weight: 1, DataParallel: 1}
 	case *Provider:
 		*t = Provider{
 			Kind:     "openai",

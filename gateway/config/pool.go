@@ -10,6 +10,8 @@ type Pool struct {
 	Models      []string   `yaml:"models"`       // further names that the engines know themselves (LoRA adapters); sent as they are
 	APIKey      Secret     `yaml:"api_key"`      // credential for the engines
 	Auth        Auth       `yaml:"auth"`         // how the credential is sent
+	Session     Session    `yaml:"session"`      // what keeps the requests of one conversation together
+	ProbeIdle   bool       `yaml:"probe_idle"`   // whether idle endpoints are asked for a few tokens, so that their speed stays known
 	Health      Health     `yaml:"health"`
 	Queue       Queue      `yaml:"queue"`
 	Timeouts    Timeouts   `yaml:"timeouts"`
@@ -22,6 +24,13 @@ type Endpoint struct {
 	URL            string  `yaml:"url,scalar"`      // http or https, with an optional base path, without a trailing slash
 	MaxConcurrency int     `yaml:"max_concurrency"` // most requests in flight; 0 = no cap
 	Weight         float64 `yaml:"weight"`          // share for policies that weigh endpoints
+	DataParallel   int     `yaml:"data_parallel"`   // data-parallel ranks behind the URL, each an endpoint of its own; 1 = the URL is one endpoint
+}
+
+// Session says how requests of one conversation are known and how much they are drawn to one endpoint.
+type Session struct {
+	Headers []string `yaml:"headers,one"` // canonical names; the first that a request has names its conversation; none = no bonus
+	Bonus   Duration `yaml:"bonus"`       // by how much cheaper the endpoint of the conversation's last request looks, for policy warm
 }
 
 // Policy names a balancing policy and its parameters.

@@ -221,7 +221,7 @@ func (a *Attempt) head(dst []byte, r *Request, length int) []byte {
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, a.server.host...)
 	dst = append(dst, "\r\n"...)
-	dst = append(dst, a.server.credential...)
+	dst = append(dst, a.server.lines...)
 	dst = append(dst, r.Header...)
 	if length > 0 || r.Method == fasthttp.MethodPost {
 		dst = append(dst, "Content-Length: "...)

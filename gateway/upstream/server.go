@@ -33,16 +33,18 @@ type Config struct {
 	Idle time.Duration
 	// Header and Value are the credential set on each request; empty: none.
 	Header, Value string
+	// Lines are further header lines of each request, each ended by CRLF.
+	Lines string
 	// TLS is used for https; nil: the system's roots.
 	TLS *tls.Config
 }
 
 // Server is one address with its connections. It is safe for concurrent use.
 type Server struct {
-	host       string // Host header
-	base       string // path prefix without a trailing slash
-	credential string // "Name: value\r\n" or ""
-	clients    *fasthttp.HostClient
+	host    string // Host header
+	base    string // path prefix without a trailing slash
+	lines   string // header lines of each request: the credential, and those of Config.Lines
+	clients *fasthttp.HostClient
 
 	mu   sync.Mutex
 	open map[*Attempt]struct{} // attempts that hold a connection
@@ -63,9 +65,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Idle <= 0 {
 		cfg.Idle = 4 * time.Second
 	}
-	s := &Server{host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), open: map[*Attempt]struct{}{}}
+	s := &Server{host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), lines: cfg.Lines, open: map[*Attempt]struct{}{}}
 	if cfg.Header != "" {
-		s.credential = cfg.Header + ": " + cfg.Value + "\r\n"
+		s.lines += cfg.Header + ": " + cfg.Value + "\r\n"
 	}
 	var secure *tls.Config
 	if u.Scheme == "https" {
