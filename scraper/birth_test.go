@@ -36,22 +36,3 @@ func TestBirth_Next(t *testing.T) {
 		})
 	}
 }
-
-func TestReadModels_ToleratesOddLists(t *testing.T) {
-	for body, want := range map[string]models{
-		vllmModels:    {names: []string{"llama3", "sql-lora"}, maxLen: 8192},
-		llamaModels:   {names: []string{"tiny.gguf"}, maxLen: 2048},
-		`{"data":[]}`: {},
-		`{"data":[1,{},null,{"id":7,"max_model_len":"x"},{"id":"a","max_model_len":-1}]}`: {names: []string{"a"}},
-	} {
-		got, err := readModels([]byte(body))
-		if err != nil || len(got.names) != len(want.names) || got.maxLen != want.maxLen {
-			t.Errorf("%s: read %+v, %v, want %+v", body, got, err, want)
-		}
-	}
-	for _, body := range []string{"", "{", `{"data":{}}`, `[]`, `"x"`, `{"error":"Unauthorized"}`} {
-		if got, err := readModels([]byte(body)); err == nil {
-			t.Errorf("%q was read as %+v", body, got)
-		}
-	}
-}

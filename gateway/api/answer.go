@@ -14,15 +14,8 @@ type Answer struct {
 	Reasoned bool
 }
 
-// ReadAnswer reads an answer that is not a stream: usage and, into sink (may be nil), the answer of choice 0.
-// ok is false when body is no JSON object.
-func ReadAnswer(f Family, body []byte, sink Sink) (u Usage, ok bool) {
-	a, ok := Inspect(f, body, sink)
-	return a.Usage, ok
-}
-
-// Inspect is ReadAnswer with all that it finds.
-func Inspect(f Family, body []byte, sink Sink) (Answer, bool) {
+// Inspect reads an answer that is not a stream, and into sink (may be nil) the answer of choice 0. ok is false when body is no JSON object.
+func Inspect(f Family, body []byte, sink Sink) (a Answer, ok bool) {
 	if kind := tokenize.Walk(body, 1); kind.Kind() != tokenize.Object {
 		return Answer{Usage: NoUsage}, false
 	}

@@ -177,13 +177,3 @@ func cleanID(id string) bool {
 func (ep *Endpoint) Takes(method []byte) bool {
 	return string(method) == ep.Method || ep.Method == get && ep.Own && string(method) == "HEAD"
 }
-
-// Match returns the endpoint of a method and a path. For the difference between a wrong path (404) and a wrong
-// method (405) use [Find].
-func Match(method, path []byte) (Endpoint, bool) {
-	ep, ok := Find(path)
-	if !ok || !ep.Takes(method) {
-		return Endpoint{}, false
-	}
-	return ep, true
-}

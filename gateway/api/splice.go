@@ -1,10 +1,6 @@
 package api
 
-import (
-	"bytes"
-
-	"github.com/warmlane/warmlane/tokenize"
-)
+import "github.com/warmlane/warmlane/tokenize"
 
 // edit replaces a span of the body.
 type edit struct {
@@ -88,12 +84,4 @@ func apply(body []byte, edits []edit) [][]byte {
 		at = e.end
 	}
 	return append(pieces, body[at:])
-}
-
-// Join returns the pieces of a body as one; a single piece is returned as it is.
-func Join(pieces [][]byte) []byte {
-	if len(pieces) == 1 {
-		return pieces[0]
-	}
-	return bytes.Join(pieces, nil)
 }

@@ -204,7 +204,7 @@ func TestSplice_ChangesNothingElse(t *testing.T) {
 		`{"mod\u0065l":"m\u0020","messages":[{"role":"user","content":"\"model\":\"x\""}],"stream":true,"str\u0065am_options":{"includ\u0065_usage":false}}`,
 	} {
 		v := read(t, "/v1/chat/completions", body)
-		got := Join(v.Splice([]byte(body), `new "model"`, true))
+		got := bytes.Join(v.Splice([]byte(body), `new "model"`, true), nil)
 		if have, err := decode(got); err != nil {
 			t.Errorf("%s gives %s: %v", body, got, err)
 		} else if want := wantSpliced([]byte(body), `new "model"`, true); !reflect.DeepEqual(have, want) {
@@ -230,7 +230,7 @@ func TestSplice_LeavesWhatIsRight(t *testing.T) {
 		t.Error("include_usage is spliced into a request that does not stream")
 	}
 	body = []byte(`{"model":"a","messages":[],"model":"m"}`)
-	if got := Join(read(t, "/v1/chat/completions", string(body)).Splice(body, "m", false)); bytes.Contains(got, []byte(`"a"`)) {
+	if got := bytes.Join(read(t, "/v1/chat/completions", string(body)).Splice(body, "m", false), nil); bytes.Contains(got, []byte(`"a"`)) {
 		t.Errorf("an engine that takes the first of two models gets another one: %s", got)
 	}
 }
@@ -259,7 +259,7 @@ func TestRead_Form(t *testing.T) {
 	if pieces := v.Splice(body, "whisper", true); len(pieces) != 1 || &pieces[0][0] != &body[0] {
 		t.Error("an unchanged form is copied")
 	}
-	if got := Join(v.Splice(body, "w2", true)); !bytes.Equal(got, form("language", "en", "model", "w2", "stream", "true", "user", "u")) {
+	if got := bytes.Join(v.Splice(body, "w2", true), nil); !bytes.Equal(got, form("language", "en", "model", "w2", "stream", "true", "user", "u")) {
 		t.Errorf("%q", got)
 	}
 }
@@ -323,7 +323,7 @@ func FuzzView(f *testing.F) {
 		if want == nil || !json.Valid(body) {
 			t.Fatalf("%q was accepted", body)
 		}
-		got := Join(v.Splice(bytes.Clone(body), model, true))
+		got := bytes.Join(v.Splice(bytes.Clone(body), model, true), nil)
 		have, err := decode(got)
 		if err != nil || !json.Valid(got) {
 			t.Fatalf("%q gives %q: %v", body, got, err)
