@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
@@ -117,9 +119,15 @@ func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due
 	if err != nil {
 		o.Cause = balancer.Cancelled // the probe's own error tells the balancer what it must know
 	}
+	if errors.Is(err, errNotTaken) {
+		p.spoken.CompareAndSwap(how, nil) // until a caller is answered again
+	}
 	lease.End(o, time.Now())
 	return err
 }
+
+// errNotTaken is an engine that works but does not take the probe: an adapter may have been unloaded.
+var errNotTaken = errors.New("the engine does not take the generation")
 
 func (g *Gateway) generateWith(ctx context.Context, how *spoken, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
 	a := upstream.NewAttempt(s)
@@ -134,8 +142,11 @@ func (g *Gateway) generateWith(ctx context.Context, how *spoken, s *upstream.Ser
 		return fail
 	}
 	defer a.Finish(true)
-	if status := a.Head.StatusCode(); status >= 400 {
+	switch status := a.Head.StatusCode(); {
+	case status >= 500 || status == fasthttp.StatusTooManyRequests:
 		return fmt.Errorf("status %d", status)
+	case status >= 400:
+		return fmt.Errorf("%w: status %d", errNotTaken, status)
 	}
 	stream := api.NewStream(how.family, 1, false)
 	buf := make([]byte, 0, 4<<10)

@@ -155,3 +155,32 @@ func TestProbe_EmbeddingEngineReturns(t *testing.T) {
 		t.Errorf("%d probes asked for a generation", n)
 	}
 }
+
+// A way to ask that the engines do not take any more is forgotten, so that it keeps no engine out.
+func TestProbe_ForgetsWhatIsNotTaken(t *testing.T) {
+	asked := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		if r.URL.Path != "/health" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer s.Close()
+	cfg, err := config.FromPools([]string{"m=" + s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	p.answered(api.Completions, "adapter")
+	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
+	for _, want := range []string{"/v1/completions", "/health"} {
+		(&Gateway{log: slog.New(slog.DiscardHandler)}).probe(context.Background(), p, due)
+		if got := <-asked; got != want {
+			t.Errorf("asked %s, want %s", got, want)
+		}
+	}
+}
