@@ -48,6 +48,7 @@ type exchange struct {
 	reasoned   bool // the answer holds reasoning: the next turn does not extend what the engine has cached
 	lane       *observe.Lane
 	last       time.Time // of the last event
+	passed     int       // output tokens that came after the first event
 	armed      time.Time // write deadline in force
 
 	watch *watch
@@ -116,6 +117,7 @@ func (x *exchange) Progress(now time.Time, n int) {
 	}
 	x.lane.InterToken(now.Sub(x.last))
 	x.last = now
+	x.passed += n
 }
 
 // clientPatience is how long a client may leave its window closed before its stream is cut.
@@ -203,6 +205,7 @@ func (x *exchange) record(fail *failure.Error, now time.Time) {
 	}
 	x.g.metrics.Record(r)
 	x.g.access.Write(r)
+	x.trace()
 }
 
 func endedBy(k failure.Kind) observe.Ender {

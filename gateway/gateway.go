@@ -36,6 +36,8 @@ type Options struct {
 	Version string
 	// Listener and AdminListener are used in place of the configured addresses; nil: listen there.
 	Listener, AdminListener net.Listener
+	// TimeScale stretches the times in the trace file: 10 for engines that run ten times faster than real ones. 0 means 1.
+	TimeScale float64
 }
 
 // Gateway is one running front end.
@@ -43,6 +45,7 @@ type Gateway struct {
 	log     *slog.Logger
 	access  *observe.AccessLog
 	metrics *observe.Metrics
+	traces  *observe.TraceFile // nil: none is written
 	state   atomic.Pointer[state]
 	origins *origins
 	redis   *limit.Redis
@@ -78,6 +81,9 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 		if err != nil {
 			return nil, fmt.Errorf("redis: %w", err)
 		}
+	}
+	if err := g.openTrace(cfg, opts); err != nil {
+		return nil, errors.Join(err, g.closeStores())
 	}
 	s, err := g.build(cfg)
 	if err != nil {
@@ -188,10 +194,14 @@ func (g *Gateway) announce(s *state) {
 }
 
 func (g *Gateway) closeStores() error {
-	if g.redis == nil {
-		return nil
+	var err error
+	if g.traces != nil {
+		err = g.traces.Close()
 	}
-	return g.redis.Close()
+	if g.redis != nil {
+		err = errors.Join(err, g.redis.Close())
+	}
+	return err
 }
 
 // drain goes from serving to silence.

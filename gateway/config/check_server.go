@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -79,4 +81,18 @@ func (c *checker) redis(r *Redis) {
 func (c *checker) observe(o *Observe) {
 	c.oneOf("observe.log.level", o.Log.Level, []string{"debug", "info", "warn", "error"})
 	c.oneOf("observe.log.format", o.Log.Format, []string{"json", "text"})
+	c.traceFile(o.TraceFile)
+}
+
+// traceFile checks that the file can be there. Whether it may be written is seen when it is opened.
+func (c *checker) traceFile(path string) {
+	if path == "" {
+		return
+	}
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		c.fault("observe.trace_file", fmt.Sprintf("there is no folder %s", dir), "make the folder, or name a file in one that exists")
+	} else if info, err := os.Stat(path); err == nil && info.IsDir() {
+		c.fault("observe.trace_file", fmt.Sprintf("%s is a folder", path), "name a file in it")
+	}
 }

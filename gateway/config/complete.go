@@ -13,6 +13,7 @@ func (c *Config) complete() {
 	dir := filepath.Dir(c.file)
 	c.Server.TLS.Cert = inDir(dir, c.Server.TLS.Cert)
 	c.Server.TLS.Key = inDir(dir, c.Server.TLS.Key)
+	c.Observe.TraceFile = inDir(dir, c.Observe.TraceFile)
 	for i := range c.Pools {
 		for j := range c.Pools[i].Endpoints {
 			e := &c.Pools[i].Endpoints[j]

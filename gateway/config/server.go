@@ -42,8 +42,9 @@ func (r Redis) Enabled() bool { return !r.URL.Empty() }
 
 // Observe says what the gateway tells about its work.
 type Observe struct {
-	Log     Log  `yaml:"log"`
-	Explain bool `yaml:"explain"` // a request with x-warmlane-explain: 1 gets the routing decision in its answer
+	Log       Log    `yaml:"log"`
+	Explain   bool   `yaml:"explain"`    // a request with x-warmlane-explain: 1 gets the routing decision in its answer
+	TraceFile string `yaml:"trace_file"` // takes a line a request, for replays; "" = none
 }
 
 // Log configures the log of the process and the access lines.

@@ -67,14 +67,19 @@ func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
 	if value == "" {
 		return attrs
 	}
-	if len(value) > longestText {
-		cut := longestText
-		for !utf8.RuneStart(value[cut]) && cut > longestText-utf8.UTFMax {
-			cut--
-		}
-		value = value[:cut] + "..."
+	return append(attrs, slog.String(key, cut(value)))
+}
+
+// cut returns text, or its beginning and three dots where it is too long.
+func cut(text string) string {
+	if len(text) <= longestText {
+		return text
 	}
-	return append(attrs, slog.String(key, value))
+	end := longestText
+	for !utf8.RuneStart(text[end]) && end > longestText-utf8.UTFMax {
+		end--
+	}
+	return text[:end] + "..."
 }
 
 func appendCount(attrs []slog.Attr, key string, n int) []slog.Attr {

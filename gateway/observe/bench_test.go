@@ -2,12 +2,15 @@ package observe_test
 
 import (
 	"io"
+	"log/slog"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warmlane/warmlane/gateway/observe"
+	"github.com/warmlane/warmlane/tokenize"
 )
 
 func fullRecord() observe.Record {
@@ -51,5 +54,20 @@ func BenchmarkLane_InterToken(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.InterToken(23 * time.Millisecond)
+	}
+}
+
+// What the trace file adds to a request: a prompt of 8k tokens is copied for the writer.
+func BenchmarkTraceFile_Write(b *testing.B) {
+	f, err := observe.OpenTrace(observe.TraceConfig{Path: os.DevNull, Log: slog.New(slog.DiscardHandler)}, observe.NewMetrics(prometheus.NewRegistry()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r := fullRecord()
+	prompt := tokenize.Prompt{Bytes: 32 << 10, Tokens: 8192, Blocks: make([]uint64, 128)}
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Write(&r, &prompt, "conversation", 0)
 	}
 }
