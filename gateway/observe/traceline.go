@@ -43,7 +43,7 @@ func (t *TraceFile) fill(l *traceLine, r *Record, prompt *tokenize.Prompt, sessi
 		Timestamp: int64(t.milliseconds(r.Time.Sub(t.start))), Model: cut(r.Model), Input: r.PromptTokens, Output: r.OutputTokens,
 		Total: t.milliseconds(r.Total), Endpoint: r.Endpoint, Bytes: prompt.Bytes, Family: r.Family, Stream: r.Stream, Failure: r.Failure,
 	}
-	if r.PromptTokens < 0 {
+	if r.PromptTokens < 1 {
 		l.rec.Input = prompt.Tokens
 	}
 	if r.OutputTokens < 0 {
