@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"time"
+	"unicode"
 )
 
 // TraceRequest is one request of a recorded trace.
@@ -75,7 +76,7 @@ func ParseTrace(name string, r io.Reader) ([]TraceRequest, error) {
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no requests in it", name)
+		return nil, fmt.Errorf("%s: %w", name, errEmpty)
 	}
 	inOrder(all)
 	return all, nil
@@ -94,19 +95,25 @@ func uncompressed(r io.Reader) (*bufio.Reader, error) {
 	return bufio.NewReader(z), nil
 }
 
-// firstByte skips a byte order mark and looks at what follows.
+// errEmpty is told of a trace without requests.
+var errEmpty = errors.New("no requests in it")
+
+// firstByte skips a byte order mark and looks at the first byte that is no white space.
 func firstByte(b *bufio.Reader) (byte, error) {
 	if mark, _ := b.Peek(3); string(mark) == "\ufeff" {
 		_, _ = b.Discard(3)
 	}
-	c, err := b.Peek(1)
-	if err == io.EOF {
-		return 0, errors.New("no requests in it")
+	for n := 1; ; n++ {
+		seen, err := b.Peek(n)
+		switch {
+		case err == io.EOF:
+			return 0, errEmpty
+		case err != nil:
+			return 0, err
+		case !unicode.IsSpace(rune(seen[n-1])):
+			return seen[n-1], nil
+		}
 	}
-	if err != nil {
-		return 0, err
-	}
-	return c[0], nil
 }
 
 // inOrder sorts by arrival and begins with 0.
@@ -122,9 +129,9 @@ func inOrder(all []TraceRequest) {
 func checkLengths(input, output int) error {
 	switch {
 	case input < 1 || input > mostTokens:
-		return fmt.Errorf("a prompt of %d tokens cannot be", input)
+		return fmt.Errorf("a prompt of %d tokens cannot be: want 1 to %d", input, mostTokens)
 	case output < 0 || output > mostTokens:
-		return fmt.Errorf("an answer of %d tokens cannot be", output)
+		return fmt.Errorf("an answer of %d tokens cannot be: want 0 to %d", output, mostTokens)
 	}
 	return nil
 }

@@ -23,21 +23,18 @@ const (
 func parseAzure(name string, text io.Reader) ([]TraceRequest, error) {
 	rows := csv.NewReader(text)
 	rows.ReuseRecord = true
-	header, err := rows.Read()
-	if err != nil {
-		return nil, csvError(name, err)
-	}
+	header, _ := rows.Read()
 	var at [len(azureColumns)]int
 	for i, column := range azureColumns {
 		if at[i] = slices.Index(header, column); at[i] < 0 {
-			return nil, fmt.Errorf("%s:1: neither a line of JSON nor a header with the column %s: want a trace of Mooncake, Azure or warmlane", name, column)
+			return nil, fmt.Errorf("%s: begins with neither a line of JSON nor a header with the column %s: want a trace of Mooncake, Azure or warmlane", name, column)
 		}
 	}
 	var all []TraceRequest
 	var start time.Time
 	for {
 		row, err := rows.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {
@@ -77,10 +74,10 @@ func azureRequest(timestamp, input, output string) (time.Time, TraceRequest, err
 		}
 	}
 	if r.Input, err = strconv.Atoi(input); err != nil {
-		return when, r, fmt.Errorf("ContextTokens: %w", err)
+		return when, r, fmt.Errorf("ContextTokens %q is no number of tokens", input)
 	}
 	if r.Output, err = strconv.Atoi(output); err != nil {
-		return when, r, fmt.Errorf("GeneratedTokens: %w", err)
+		return when, r, fmt.Errorf("GeneratedTokens %q is no number of tokens", output)
 	}
 	return when, r, checkLengths(r.Input, r.Output)
 }

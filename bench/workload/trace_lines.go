@@ -84,10 +84,10 @@ func mooncakeRequest(line []byte) (TraceRequest, error) {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
-		return TraceRequest{}, fmt.Errorf("not a line of Mooncake's: %w", err)
+		return TraceRequest{}, fmt.Errorf("not a line of Mooncake's, which has timestamp, input_length, output_length, hash_ids and nothing else: %w", err)
 	}
 	if decoder.More() {
-		return TraceRequest{}, errors.New("more than one object in a line")
+		return TraceRequest{}, errors.New("more than one object in a line: put each on its own")
 	}
 	r, err := l.request()
 	if err != nil {
@@ -127,7 +127,7 @@ func milliseconds(field string, ms *float64) (time.Duration, error) {
 		return 0, nil
 	}
 	if *ms < 0 || *ms > float64(longestTrace/time.Millisecond) {
-		return 0, fmt.Errorf("%s: %g ms cannot be", field, *ms)
+		return 0, fmt.Errorf("%s: %g ms cannot be: want 0 to 100 years", field, *ms)
 	}
 	return time.Duration(math.Round(*ms * float64(time.Millisecond))), nil
 }
@@ -156,16 +156,16 @@ func (f *ownForm) request(line []byte) (TraceRequest, error) {
 	}
 	if l.Cached != nil {
 		if r.Cached = min(*l.Cached, r.Input); r.Cached < 0 {
-			return r, fmt.Errorf("cached_tokens: %d cannot be", r.Cached)
+			return r, fmt.Errorf("cached_tokens: %d cannot be: leave it out where it is unknown", r.Cached)
 		}
 	}
 	if l.Session != nil {
 		if r.Session = *l.Session; r.Session < 0 {
-			return r, fmt.Errorf("session: %d is no number of one", r.Session)
+			return r, fmt.Errorf("session: %d is no number of one: leave it out where it is unknown", r.Session)
 		}
 	}
 	if l.Bytes < 0 || l.Bytes > ownBlockBytes*mostTokens {
-		return r, fmt.Errorf("input_bytes: a prompt of %d bytes cannot be", l.Bytes)
+		return r, fmt.Errorf("input_bytes: a prompt of %d bytes cannot be: leave it out where it is unknown", l.Bytes)
 	}
 	if l.Bytes > 0 && r.Failure == "" {
 		s := f.sizes[r.Model]
