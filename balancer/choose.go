@@ -49,7 +49,7 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 	l.decision = p.record(v, c, second, l)
 	r.noteTry(c.Index)
 	p.last, p.traffic = c.Index, now
-	p.learner.sawPrompt(l.prompt)
+	p.learner.sawPrompt(l.prompt, l.uncached)
 	if p.began.IsZero() {
 		p.began = now
 	}

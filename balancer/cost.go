@@ -10,7 +10,9 @@ import "math"
 //	Stall   d * u'/r                        those that decode stand still while it is prefilled
 //	Company rho * n * o * b * (L + o/2)     those in flight decode slower beside its context
 //
-// The symbols are those of [View] and [Candidate].
+// The symbols are those of [View] and [Candidate]. u' is u less k/(1+k) of each block that is missing there, with
+// k = rate * o * S / (holders + 1): rate is the block's uses a second, so k is how many uses another copy will serve while one
+// answer lasts. A prefix that many ask for is as good as bought, one session's own context is not.
 type Terms struct {
 	Wait, Memory, Answer, Stall, Company float64
 }

@@ -71,7 +71,9 @@ func (l *Lease) FirstToken(now time.Time) {
 			e.dropWhole(l)
 		}
 		l.answered(1)
-		l.pool.learner.sawFirst(&e.speed, float64(l.uncached), l.dispatched, now)
+		if l.epoch == e.epoch {
+			l.pool.learner.sawFirst(&e.speed, float64(l.uncached), l.dispatched, now)
+		}
 	}
 	l.pool.answering(e, l, now)
 	l.pool.doubt(e, false)
@@ -92,7 +94,7 @@ func (l *Lease) answered(tokens int) {
 	l.endpoint.count.loose += tokens
 }
 
-// Token notes a later event of the answer with n tokens in it; 1 if unknown.
+// Token notes a later event of the answer with n tokens in it; 1 if unknown, and never more than a long text has.
 func (l *Lease) Token(now time.Time, n int) {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
@@ -100,8 +102,8 @@ func (l *Lease) Token(now time.Time, n int) {
 		return
 	}
 	e := l.endpoint
-	n = max(1, n)
-	if e.waiting() == 0 && !e.speed.lastWait.After(l.last) {
+	n = min(max(1, n), longestText)
+	if l.epoch == e.epoch && e.waiting() == 0 && !e.speed.lastWait.After(l.last) {
 		l.pool.learner.sawStep(&e.speed, float64(e.count.context), now.Sub(l.last).Seconds(), n, now)
 	}
 	l.last = now

@@ -136,12 +136,11 @@ func (p *Pool) idleProbe(e *Endpoint, now time.Time) (at time.Time, ok bool) {
 		p.traffic.IsZero() || now.Sub(p.traffic) > trafficWindow {
 		return time.Time{}, false
 	}
-	last := e.speed.steps.at
-	if e.health.idleAt.After(last) {
-		last = e.health.idleAt
-	}
-	if last.IsZero() {
-		last = p.began
+	var last time.Time
+	for _, t := range [...]time.Time{p.began, e.speed.steps.at, e.health.idleAt} {
+		if t.After(last) && !t.After(now) { // a later one than now is of a clock that was set back
+			last = t
+		}
 	}
 	return last.Add(idleAfter), true
 }

@@ -9,10 +9,13 @@ import (
 // The learner: from dispatch times, first tokens and the gaps between tokens it finds for every endpoint how long an
 // engine step takes (W), what a token of context adds to it (b), how fast it prefills (r) and what a first token
 // costs with nothing to prefill (al). Nothing is configured. Start values are dimensionless or scale with what is
-// measured, so that they may be wrong by far.
+// measured, so that they may be wrong by far. What is learned stays within bounds whatever the samples are: W between
+// leastStep and longestGap, al at most longestGap, lengths between 1 and longestText, ratios within boundBy of their
+// start or of the pool's.
 const (
-	startAnswer  = 200.0 // tokens, of the expected answer
-	answerWeight = 0.02  // of one more answer
+	startAnswer  = 200.0   // tokens, of the expected answer
+	answerWeight = 0.02    // of one more answer
+	longestText  = 1 << 17 // tokens of a prompt or an answer that are believed, the context of large models
 
 	startStep     = 0.020 // s, W before anything is measured
 	startGrowth   = 8e-6  // growth of a step per context token, relative to the step
@@ -33,6 +36,7 @@ const (
 	sampleHalf  = 10.0 // s
 	silenceHalf = 30.0 // s, of learned differences where idle endpoints are not probed
 	sameStep    = 2 * time.Millisecond
+	leastStep   = 1e-4                   // s a token; what comes faster is one step in several events, or a wrong count
 	longestGap  = 60.0                   // s; a longer one is a stall, not a step
 	fitEvery    = 100 * time.Microsecond // for each endpoint of the pool
 )
@@ -91,7 +95,8 @@ type learner struct {
 	floor   float64 // al, at factor 1
 	median  float64 // m, of the raw prefill factors
 	answer  float64 // o
-	prompt  float64 // usual length of a prompt
+	// The usual length of a prompt and of its uncached part, 0 before the first one. They stand for requests of others.
+	prompt, uncached float64
 
 	dirty  bool
 	fitted time.Time
@@ -109,25 +114,27 @@ func newLearner() *learner {
 // sawAnswer takes in the length of a complete answer.
 func (l *learner) sawAnswer(tokens int) {
 	if tokens > 0 {
-		l.answer += answerWeight * (float64(tokens) - l.answer)
+		l.answer += answerWeight * (float64(min(tokens, longestText)) - l.answer)
 	}
 }
 
-// sawPrompt takes in the length of a prompt.
-func (l *learner) sawPrompt(tokens int) {
+// sawPrompt takes in the length of a prompt and how much of it is not cached where it goes.
+func (l *learner) sawPrompt(tokens, uncached int) {
+	p, u := float64(min(tokens, longestText)), float64(min(uncached, longestText))
 	if l.prompt == 0 {
-		l.prompt = float64(tokens)
+		l.prompt, l.uncached = p, u
 	}
-	l.prompt += answerWeight * (float64(tokens) - l.prompt)
+	l.prompt += answerWeight * (p - l.prompt)
+	l.uncached += answerWeight * (u - l.uncached)
 }
 
 // sawStep takes in the gap between two events of a stream on e, the later one with n tokens. The caller has made
 // sure that no request there waited for its first token meanwhile.
 func (l *learner) sawStep(s *speed, context, gap float64, n int, now time.Time) {
-	if n < 1 || !(gap > 0) || gap > longestGap {
+	y := gap / float64(n)
+	if !(y >= leastStep) || gap > longestGap {
 		return
 	}
-	y := gap / float64(n)
 	if since := now.Sub(s.lastStep).Seconds(); !s.lastStep.IsZero() && since >= 0 && since <= gap/2 {
 		return // the same engine step, seen by another stream
 	}
@@ -172,7 +179,7 @@ func clip(y, expected float64) float64 {
 // refit makes the next fit work out everything, however short ago the last was.
 func (l *learner) refit() { l.dirty, l.fitted = true, time.Time{} }
 
-// fit works out the coefficients of all endpoints anew, unless that was done a moment ago.
+// fit works out the coefficients of all endpoints anew, unless that was done a moment ago or nothing has come since.
 func (l *learner) fit(all []*Endpoint, fading bool, now time.Time) {
 	since := now.Sub(l.fitted)
 	if !l.fitted.IsZero() && since >= 0 && since < fitEvery*time.Duration(len(all)) {
@@ -240,7 +247,7 @@ func (l *learner) fitPrefill(all []*Endpoint, now time.Time) {
 			den += w
 		}
 	}
-	l.floor = max(0, num/den)
+	l.floor = min(max(0, num/den), longestGap)
 }
 
 // setFactors finds how each endpoint differs from the pool. One never measured is believed as fast as the fastest.
@@ -282,7 +289,11 @@ func (l *learner) setFactors(all []*Endpoint) {
 // tell sets what the policy is told of an endpoint.
 func (l *learner) tell(s *speed, fading bool, now time.Time) {
 	fW, g := s.fW, s.g
-	if silent := now.Sub(s.steps.at).Seconds(); fading && s.measured() && silent > 0 {
+	last := s.steps.at
+	if s.firsts.at.After(last) {
+		last = s.firsts.at
+	}
+	if silent := now.Sub(last).Seconds(); fading && silent > 0 && (s.measured() || s.firsts.n >= firstSamples) {
 		f := math.Exp2(-silent / silenceHalf)
 		fW, g = math.Pow(fW, f), math.Pow(g, f)
 	}

@@ -162,7 +162,8 @@ func TestLearner_RestartForgetsOneEndpoint(t *testing.T) {
 	}
 }
 
-// TestLearner_SurvivesNonsense feeds what a real day brings and asks that every belief stays near the truth.
+// TestLearner_SurvivesNonsense feeds what a real day brings and asks that every belief stays near the truth, and follows it
+// when all engines turn slower later on.
 func TestLearner_SurvivesNonsense(t *testing.T) {
 	nonsense := map[string]func(f *fleet, l *balancer.Lease){
 		"clock jumps back": func(f *fleet, l *balancer.Lease) {
@@ -201,6 +202,51 @@ func TestLearner_SurvivesNonsense(t *testing.T) {
 			}
 			l.End(done(51), f.now)
 		},
+		"a role and the first token in two reads": func(f *fleet, l *balancer.Lease) {
+			for range 20 {
+				f.later(80 * time.Millisecond)
+				l.FirstToken(f.now)
+				f.later(20 * time.Microsecond)
+				l.Token(f.now, 1)
+				f.later(30 * time.Millisecond)
+				l.Token(f.now, 1)
+				l.End(done(2), f.now)
+				l = f.send(t, prompt(5, 5, 0, 4))
+			}
+			l.End(ended(balancer.ClientGone), f.now)
+		},
+		"huge counts of tokens": func(f *fleet, l *balancer.Lease) {
+			f.later(80 * time.Millisecond)
+			l.FirstToken(f.now)
+			f.later(30 * time.Millisecond)
+			l.Token(f.now, math.MaxInt)
+			l.Token(f.now, math.MaxInt)
+			l.End(done(math.MaxInt), f.now)
+		},
+		"no tokens in an event": func(f *fleet, l *balancer.Lease) {
+			f.later(80 * time.Millisecond)
+			l.FirstToken(f.now)
+			for _, n := range []int{0, -1, math.MinInt} {
+				f.later(30 * time.Millisecond)
+				l.Token(f.now, n)
+			}
+			l.End(done(0), f.now)
+		},
+		"an answer of an engine that is gone": func(f *fleet, l *balancer.Lease) {
+			if l.Endpoint().Index() == 0 {
+				f.Observe(l.Endpoint(), balancer.Load{Queries: 90}, f.now)
+				f.Observe(l.Endpoint(), balancer.Load{Queries: 5}, f.now)
+			} else {
+				l.End(ended(balancer.ClientGone), f.now)
+			}
+			f.later(80 * time.Second)
+			l.FirstToken(f.now)
+			for range 9 {
+				f.later(3 * time.Second)
+				l.Token(f.now, 1)
+			}
+			l.End(done(10), f.now)
+		},
 		"answers in one piece": func(f *fleet, l *balancer.Lease) {
 			f.later(3 * time.Second)
 			l.End(done(100), f.now)
@@ -222,19 +268,79 @@ func TestLearner_SurvivesNonsense(t *testing.T) {
 				event(f, f.send(t, prompt(5, 5, 0, 4)))
 				f.later(time.Second)
 			}
+			near := func(when string, step, rate float64) {
+				t.Helper()
+				for i, s := range f.Status(f.now) {
+					if off(s.Step, step) > 0.25 {
+						t.Errorf("%s endpoint %d: W is %.4f, want about %.4f", when, i, s.Step, step)
+					}
+					if s.Rate < rate/3 || s.Rate > 3*rate {
+						t.Errorf("%s endpoint %d: r is %.0f, want about %.0f", when, i, s.Rate, rate)
+					}
+					if s.InFlight != 0 || s.Decoding != 0 || s.Pending != 0 || s.Context != 0 {
+						t.Errorf("%s endpoint %d counts n=%d d=%d A=%d X=%d", when, i, s.InFlight, s.Decoding, s.Pending, s.Context)
+					}
+				}
+			}
+			near("after it", 0.03, 5000)
 			for _, e := range engines {
-				e.free = f.now
+				e.free, e.step, e.perToken = f.now, 0.06, 2.0/5000
 			}
-			drive(t, f, engines, 3, 20)
-			for i, s := range f.Status(f.now) {
-				if off(s.Step, 0.03) > 0.25 {
-					t.Errorf("endpoint %d: W is %.4f, want about 0.03", i, s.Step)
-				}
-				if s.Rate < 5000/3 || s.Rate > 3*5000 {
-					t.Errorf("endpoint %d: r is %.0f, want about 5000", i, s.Rate)
-				}
+			drive(t, f, engines, 1.5, 60)
+			for _, e := range engines {
+				e.runUntil(f.now.Add(time.Hour))
 			}
+			near("in the end", 0.06, 2500)
 		})
+	}
+}
+
+// A clock that ran ahead and was set back leaves times of the future behind.
+func TestLearner_IdleProbesSurviveTheClock(t *testing.T) {
+	f := newFleet(t, "warm", 1, func(c *balancer.PoolConfig) { c.ProbeIdle = true })
+	f.answer(f.send(t, prompt(1, 1, 0, 4)))
+	f.later(time.Hour)
+	f.answer(f.send(t, prompt(1, 1, 0, 4)))
+	f.later(-time.Hour)
+	f.send(t, prompt(1, 1, 0, 4)).End(ended(balancer.ClientGone), f.now)
+	f.later(6 * time.Second)
+	due := f.Due(f.now)
+	if len(due) != 1 || due[0].Kind != balancer.ProbeGenerate {
+		t.Fatalf("probes after 6 s of silence: %v, want one generation", due)
+	}
+	f.Probed(due[0], errProbe, f.now)
+	f.later(time.Second)
+	if due := f.Due(f.now); len(due) != 0 {
+		t.Errorf("%d probes are due a second after one", len(due))
+	}
+}
+
+func TestLearner_DifferencesFadeInSilence(t *testing.T) {
+	for name, tokens := range map[string]int{"streams": 20, "answers of one token": 0} {
+		f, choose, seen := witnessed(t, 2)
+		for i := range 40 {
+			*choose = i % 2
+			l := f.send(t, prompt(uint64(i)+2, 1, 0, 20))
+			slow := time.Duration(1 + 3*(i%2))
+			f.later(slow * 300 * time.Millisecond)
+			l.FirstToken(f.now)
+			for range tokens {
+				f.later(slow * 30 * time.Millisecond)
+				l.Token(f.now, 1)
+			}
+			l.End(done(tokens+1), f.now)
+		}
+		apart := func() float64 {
+			l := f.send(t, prompt(1, 1, 0, 1))
+			l.End(ended(balancer.ClientGone), f.now)
+			return seen.Candidates[0].Rate / seen.Candidates[1].Rate
+		}
+		before := apart()
+		f.later(30 * time.Second)
+		if after := apart(); off(after, math.Sqrt(before)) > 0.1 || before < 2.5 {
+			t.Errorf("%s: prefill is believed %.2f times faster here than there, and %.2f times after 30 s of silence, want the root",
+				name, before, after)
+		}
 	}
 }
 

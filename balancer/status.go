@@ -128,6 +128,8 @@ func (p *Pool) statusOf(e *Endpoint, now time.Time) EndpointStatus {
 type PoolStatus struct {
 	// Answer is o, the expected length of an answer in tokens.
 	Answer float64
+	// Prompt is the usual length of a prompt, Uncached of its part that was not cached where it went; 0 before the first.
+	Prompt, Uncached float64
 	// Growth is how much a token of context lengthens a step, relative to a step without context.
 	Growth float64
 	// IndexBlocks and IndexHoldings count the prefix index, IndexBytes is the memory it takes.
@@ -138,7 +140,9 @@ type PoolStatus struct {
 func (p *Pool) Learned() PoolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := PoolStatus{Answer: p.learner.answer, Growth: p.learner.growth}
+	s := PoolStatus{
+		Answer: p.learner.answer, Growth: p.learner.growth, Prompt: p.learner.prompt, Uncached: p.learner.uncached,
+	}
 	s.IndexBlocks, s.IndexHoldings, s.IndexBytes = p.index.Size()
 	return s
 }

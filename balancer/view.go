@@ -63,7 +63,7 @@ func (p *Pool) fitPrompt(c *Candidate, v *View, r *Request, whole float64) {
 	c.Bought = c.Uncached
 	if len(p.match.Runs) > 0 {
 		credit := p.match.Credit(c.Blocks, v.Answer*v.Step(c))
-		c.Bought = max(0, c.Uncached-credit*float64(p.cfg.BlockTokens))
+		c.Bought = max(0, c.Uncached-credit*whole/float64(len(v.Blocks)))
 	}
 	c.Tail = v.Tokens - whole
 	c.New = whole
