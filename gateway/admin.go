@@ -102,6 +102,7 @@ type adminEndpoint struct {
 	IndexBlocks int `json:"index_blocks"`
 	IndexBudget int `json:"index_budget_blocks"`
 
+	Foreign float64  `json:"foreign_requests"`
 	Running *float64 `json:"scraped_running"`
 	Waiting *float64 `json:"scraped_waiting"`
 	KVUse   *float64 `json:"scraped_kv_use"`
@@ -125,16 +126,22 @@ func describeEndpoint(e *balancer.EndpointStatus) adminEndpoint {
 		InFlight: e.InFlight, Decoding: e.Decoding, Pending: e.Pending, Context: e.Context, Sent: e.Sent,
 		Measured: e.Measured, Step: finite(e.Step), PerContext: finite(e.PerContext), Rate: finite(e.Rate), Floor: finite(e.Floor),
 		Trust: finite(e.Trust), IndexBlocks: e.IndexBlocks, IndexBudget: e.IndexBudget,
-		Failures: map[string]uint64{}, Ejections: e.Ejections,
+		Foreign: e.Foreign, Failures: endings(e), Ejections: e.Ejections,
 	}
 	if e.HasLoad {
 		age := e.LoadAge.Seconds()
 		d.Running, d.Waiting, d.KVUse, d.Age = finite(e.Load.Running), finite(e.Load.Waiting), finite(e.Load.KVUse), &age
 	}
+	return d
+}
+
+// endings are the attempts that ended, by the name of their cause.
+func endings(e *balancer.EndpointStatus) map[string]uint64 {
+	by := map[string]uint64{}
 	for c, n := range e.Failures {
 		if n > 0 {
-			d.Failures[balancer.Cause(c).String()] = n
+			by[balancer.Cause(c).String()] = n
 		}
 	}
-	return d
+	return by
 }

@@ -118,8 +118,15 @@ func TestAdmin_PoolsAndEndpoints(t *testing.T) {
 			t.Errorf("%s answered %d", path, a.status)
 		}
 	}
-	if a := admin.do("GET", "/metrics", ""); !strings.Contains(a.body, "warmlane_requests_total") {
-		t.Errorf("metrics lack the request count:\n%.500s", a.body)
+	metrics := admin.do("GET", "/metrics", "").body
+	for _, want := range []string{
+		"warmlane_requests_total", `warmlane_pool_answer_tokens{pool="m"} `, `warmlane_pool_prompt_tokens{pool="m"} `,
+		`warmlane_endpoint_attempts_ended_total{cause="ok",endpoint="` + u + `",pool="m"} 1`,
+		`warmlane_endpoint_foreign_requests{endpoint="` + u + `",pool="m"} 0`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
 	}
 	if a := r.do("GET", "/metrics", ""); a.status != 404 {
 		t.Errorf("metrics are on the application listener: %d", a.status)

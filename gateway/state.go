@@ -182,13 +182,23 @@ func (s *state) gauges(now time.Time) []observe.EndpointGauge {
 	return all
 }
 
+// learned describes for the metrics what every pool has learned as a whole.
+func (s *state) learned() []observe.PoolGauge {
+	all := make([]observe.PoolGauge, 0, len(s.pools))
+	for name, p := range s.pools {
+		l := p.Learned()
+		all = append(all, observe.PoolGauge{Pool: name, Answer: l.Answer, Prompt: l.Prompt, Uncached: l.Uncached})
+	}
+	return all
+}
+
 func gauge(pool string, e *balancer.EndpointStatus) observe.EndpointGauge {
 	v := observe.EndpointGauge{
 		Pool: pool, URL: e.URL, State: stateWord(e),
 		InFlight: e.InFlight, Decoding: e.Decoding, Prefill: e.Pending, Context: e.Context,
 		StepBase: e.Step, StepToken: e.PerContext, PrefillRate: e.Rate, FirstFloor: e.Floor, Trust: e.Trust,
 		Blocks: e.IndexBlocks, BlockBudget: e.IndexBudget, Ejections: e.Ejections, Sent: e.Sent,
-		Running: nan, Waiting: nan, KVUse: nan, ScrapeAge: -1,
+		Foreign: e.Foreign, Endings: endings(e), Running: nan, Waiting: nan, KVUse: nan, ScrapeAge: -1,
 	}
 	if e.HasLoad {
 		v.Running, v.Waiting, v.KVUse, v.ScrapeAge = e.Load.Running, e.Load.Waiting, e.Load.KVUse, e.LoadAge

@@ -25,6 +25,7 @@ type EndpointGauge struct {
 	Trust       float64           // q: share of predicted cache hits that came true
 	Blocks      int               // blocks in the affinity index
 	BlockBudget int               // blocks that the index keeps at most
+	Foreign     float64           // requests of others there, guessed from the last scrape
 	Running     float64           // as scraped
 	Waiting     float64           // as scraped
 	KVUse       float64           // as scraped, 0 to 1
@@ -119,6 +120,8 @@ func (c *endpointCollector) learned() {
 
 // scraped are the engine's own numbers.
 func (c *endpointCollector) scraped() {
+	c.gauge("foreign_requests", "Requests of others there, guessed from the engine's numbers and fading with their age.",
+		func(e *EndpointGauge) float64 { return e.Foreign })
 	c.gauge("engine_running_requests", "Running requests as the engine tells.",
 		func(e *EndpointGauge) float64 { return e.Running })
 	c.gauge("engine_waiting_requests", "Waiting requests as the engine tells.",

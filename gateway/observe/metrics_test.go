@@ -189,7 +189,7 @@ func TestMetrics_Endpoints(t *testing.T) {
 		Pool: "llama3", URL: "http://a:1", State: "ejected",
 		InFlight: 5, Decoding: 3, Prefill: 900, Context: 7000, Sent: 77, Endings: map[string]uint64{"reset": 4},
 		StepBase: 0.012, StepToken: math.NaN(), PrefillRate: 4200, FirstFloor: 0.03, Trust: 0.9, Blocks: 40, BlockBudget: 3900,
-		Running: 6, Waiting: 1, KVUse: math.NaN(), ScrapeAge: 700 * time.Millisecond, Ejections: 2,
+		Foreign: 2.5, Running: 6, Waiting: 1, KVUse: math.NaN(), ScrapeAge: 700 * time.Millisecond, Ejections: 2,
 	}
 	stale := observe.EndpointGauge{Pool: "llama3", URL: "http://b:1", State: "new word", Running: math.NaN(), ScrapeAge: -1}
 	m.Endpoints(func() []observe.EndpointGauge { return []observe.EndpointGauge{known, stale} })
@@ -200,6 +200,7 @@ func TestMetrics_Endpoints(t *testing.T) {
 		a("sent_total") + "} 77", a("step_seconds") + "} 0.012", a("prefill_tokens_per_second") + "} 4200",
 		a("first_token_floor_seconds") + "} 0.03", a("index_trust") + "} 0.9", a("index_blocks") + "} 40",
 		a("index_budget_blocks") + "} 3900", a("ejections_total") + "} 2", a("engine_running_requests") + "} 6",
+		a("foreign_requests") + "} 2.5",
 		a("engine_waiting_requests") + "} 1", a("scrape_age_seconds") + "} 0.7",
 		a("state") + `,state="ejected"} 1`, a("state") + `,state="serving"} 0`,
 		`warmlane_endpoint_attempts_ended_total{cause="reset",endpoint="http://a:1",pool="llama3"} 4`,
@@ -218,6 +219,16 @@ func TestMetrics_Endpoints(t *testing.T) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
+}
+
+func TestMetrics_Pools(t *testing.T) {
+	reg, m := serving()
+	m.Pools(func() []observe.PoolGauge {
+		return []observe.PoolGauge{{Pool: "llama3", Answer: 210.5, Prompt: 1900, Uncached: 300}}
+	})
+	expect(t, reg, `warmlane_pool_answer_tokens{pool="llama3"} 210.5
+warmlane_pool_prompt_tokens{pool="llama3"} 1900
+warmlane_pool_uncached_tokens{pool="llama3"} 300`)
 }
 
 func TestMetrics_ScrapeHasTheProcess(t *testing.T) {
