@@ -9,7 +9,7 @@ const none int32 = -1
 type blockPool struct {
 	refs   []int32
 	hashes []uint64 // 0: not registered
-	same   []int32  // next block with the same hash (equal blocks computed at once are kept side by side)
+	same   []int32  // next block with the same hash (equal blocks that were filled side by side are all kept)
 	byHash map[uint64]int32
 	prev   []int32 // links of the free queue; the last index is the sentinel
 	next   []int32

@@ -230,7 +230,6 @@ func (c *Core) endStep() {
 		if r.scheduled > 0 {
 			r.computed += r.scheduled
 			r.scheduled = 0
-			c.register(r)
 			if r.computed == r.known() {
 				c.emit(r)
 			}

@@ -117,6 +117,7 @@ func (c *Core) grow(r *Request, want int) bool {
 // schedule puts n tokens of r into the batch.
 func (c *Core) schedule(r *Request, n int) {
 	r.scheduled = n
+	c.register(r)
 	c.batch.add(r.computed, n, r.Generated > 0 && r.computed == r.known()-1, r.computed+n == r.known())
 }
 
@@ -129,9 +130,9 @@ func (c *Core) preempt(r *Request) {
 	c.stats.Preemptions++
 }
 
-// register files the blocks of r that became full under their hashes.
+// register files the blocks of r that the step under way fills under their hashes.
 func (c *Core) register(r *Request) {
-	full := min(r.computed/c.cfg.BlockTokens, len(r.Blocks))
+	full := min((r.computed+r.scheduled)/c.cfg.BlockTokens, len(r.Blocks))
 	for ; r.hashed < full; r.hashed++ {
 		c.pool.register(r.blocks[r.hashed], r.Blocks[r.hashed])
 	}
