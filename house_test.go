@@ -42,6 +42,8 @@ func neighbours(room string) []string {
 	switch room {
 	case "balancer/policies":
 		allowed = append(allowed, "balancer", "balancer/affinity")
+	case "bench/sweep":
+		allowed = append(allowed, "bench/engine", "bench/workload")
 	case "gateway/upstream":
 		allowed = append(allowed, "gateway/provider")
 	}

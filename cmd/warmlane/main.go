@@ -17,6 +17,7 @@ type commands struct {
 	Serve   ServeCmd   `cmd:"" help:"Run the gateway."`
 	Check   CheckCmd   `cmd:"" help:"Check a configuration file and print its routes."`
 	Demo    DemoCmd    `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
+	Sweep   SweepCmd   `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`
 	Engine  EngineCmd  `cmd:"" help:"Run simulated inference engines."`
 	Load    LoadCmd    `cmd:"" help:"Drive an OpenAI-compatible URL with multi-turn conversations and measure it."`
 	Version VersionCmd `cmd:"" help:"Print the version."`

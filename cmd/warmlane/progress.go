@@ -57,6 +57,24 @@ func (p *progress) lines(name string, scale float64) func(load.Progress) {
 	}
 }
 
+// count begins work of total equal pieces and returns what to call after each of them, from any goroutine.
+func (p *progress) count(name string, total int) func() {
+	var done atomic.Int64
+	if p.bars == nil {
+		return func() {
+			if n := done.Add(1); 10*n/int64(total) > 10*(n-1)/int64(total) {
+				_, _ = fmt.Fprintf(p.out, "%s %d/%d\n", name, n, total)
+			}
+		}
+	}
+	bar := p.bars.AddBar(int64(total),
+		mpb.PrependDecorators(decor.Name(name+" "), decor.CountersNoUnit("%d/%d")),
+		mpb.AppendDecorators(decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)),
+	)
+	p.live = append(p.live, bar)
+	return bar.Increment
+}
+
 // close ends the display; bars that are not full stay as they are.
 func (p *progress) close() {
 	if p.bars == nil {
