@@ -42,10 +42,11 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 		panic("BUG: policy " + p.cfg.Policy.Name() + " chose an endpoint that it was not shown")
 	}
 	c := &v.Candidates[best]
-	if late > 0 && seconds(c.Pending/c.Rate) > late {
+	e := p.endpoints[c.Index]
+	if late > 0 && seconds(float64(e.count.pending)*e.speed.perTok) > late {
 		return nil, errLate
 	}
-	l := p.begin(p.endpoints[c.Index], r, now)
+	l := p.begin(e, r, now)
 	l.decision = p.record(v, c, second, l)
 	r.noteTry(c.Index)
 	p.last, p.traffic = c.Index, now

@@ -27,6 +27,7 @@ type Load struct {
 
 const (
 	foreignTime    = 5.0 // s, by which a guess of foreign load fades
+	mostForeign    = 1e5 // requests at one endpoint; a gauge that tells of more is broken
 	staleIntervals = 3
 	sameStart      = time.Second // two start times closer than this are one
 )
@@ -35,8 +36,8 @@ const (
 type scraped struct {
 	load    Load
 	at      time.Time
-	foreign float64 // requests, at the moment of the scrape; NaN when not told
-	running float64 // share of them past the first token
+	foreign float64 // requests at the moment of the scrape, beyond our own at that moment; 0 when not told
+	running float64 // those of them past the first token
 }
 
 // fresh tells whether the scrape still says something about now.
@@ -55,8 +56,19 @@ func (s *scraped) others(now time.Time) (inFlight, decoding float64) {
 	if !(s.foreign > 0) || !s.fresh(now) {
 		return 0, 0
 	}
-	n := s.foreign * math.Exp(-now.Sub(s.at).Seconds()/foreignTime)
-	return n, n * s.running
+	faded := math.Exp(-now.Sub(s.at).Seconds() / foreignTime)
+	return faded * s.foreign, faded * s.running
+}
+
+// compare sets what the gauges tell beyond our own requests. Ours that decode are among the running ones; of ours that
+// wait the engine may have begun with some.
+func (s *scraped) compare(own *counts) {
+	running, waiting := s.load.Running, s.load.Waiting
+	if !(running >= 0) || !(waiting >= 0) || running+waiting > mostForeign {
+		return
+	}
+	s.foreign = max(0, running+waiting-float64(own.inFlight))
+	s.running = min(max(0, running-float64(own.decoding)), s.foreign)
 }
 
 // Observe takes in a successful scrape of e.
@@ -75,13 +87,8 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 	if !(l.Queries > 0) {
 		l.Queries = e.scraped.load.Queries
 	}
-	e.scraped = scraped{load: l, at: now, foreign: math.NaN()}
-	if total := l.Running + l.Waiting; total >= 0 {
-		e.scraped.foreign = max(0, total-float64(e.count.inFlight))
-		if total > 0 {
-			e.scraped.running = l.Running / total
-		}
-	}
+	e.scraped = scraped{load: l, at: now}
+	e.scraped.compare(&e.count)
 	p.setBudget(e)
 	p.serveQueue(now)
 }

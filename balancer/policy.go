@@ -57,7 +57,8 @@ type Candidate struct {
 	InFlight, Own float64
 	// Decoding is d, those of them past the first token.
 	Decoding float64
-	// Pending is A, the uncached tokens sent and not yet answered by a first token.
+	// Pending is A, the uncached tokens sent and not yet answered by a first token. It, Decoding, Context and Distinct
+	// reckon foreign requests in as the pool's usual ones.
 	Pending float64
 	// Context is X, the tokens in flight: prompts and what was answered so far.
 	Context float64

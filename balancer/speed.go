@@ -217,7 +217,7 @@ func (l *learner) fitSteps(all []*Endpoint, now time.Time) {
 	}
 	l.step = startStep
 	if len(l.sort) > 0 {
-		l.step = median(l.sort)
+		l.step = min(max(median(l.sort), leastStep), longestGap)
 	}
 }
 
@@ -297,10 +297,10 @@ func (l *learner) tell(s *speed, fading bool, now time.Time) {
 		f := math.Exp2(-silent / silenceHalf)
 		fW, g = math.Pow(fW, f), math.Pow(g, f)
 	}
-	s.step = l.step * fW
+	s.step = min(max(l.step*fW, leastStep), longestGap)
 	s.perCtx = l.growth * s.step
 	s.perTok = l.prefill * l.median * g
-	s.floor = l.floor * l.median * g
+	s.floor = min(l.floor*l.median*g, longestGap)
 }
 
 // median sorts v and returns its middle.

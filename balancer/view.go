@@ -36,9 +36,6 @@ func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
 	c.Own = float64(e.count.inFlight)
 	c.InFlight, c.Decoding = c.Own+n, float64(e.count.decoding)+d
 	c.Pending, c.Context = float64(e.count.pending), float64(e.count.context)
-	if n > 0 {
-		c.Context += n * p.usualContext()
-	}
 	c.KV = float64(e.scraped.load.KVTokens)
 	c.KVUse, c.Waiting, c.Running = math.NaN(), math.NaN(), math.NaN()
 	if e.scraped.fresh(now) {
@@ -50,6 +47,12 @@ func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
 	c.Penalty = failSeconds * c.Failing
 	c.Weight, c.Sent, c.Key = e.cfg.Weight, e.sent, e.urlHash
 	c.Distinct = float64(p.index.InFlight(e.index)*p.cfg.BlockTokens + e.count.loose)
+	if n > 0 {
+		context := n * p.usualContext()
+		c.Pending += (n - d) * p.learner.uncached
+		c.Context += context
+		c.Distinct += context
+	}
 }
 
 // fitPrompt fills in what the endpoint has of the prompt.
