@@ -25,6 +25,7 @@ func (p *Pool) Adopt(old *Pool) {
 		}
 		e.admin, e.speed, e.trust, e.scraped, e.epoch = was.admin, was.speed, was.trust, was.scraped, was.epoch
 		e.health, e.sent = was.health, was.sent
+		e.speed.heard = nil // peers tell old, and will tell p
 		e.health.fails = slices.Clone(was.health.fails)
 		e.health.probing = false
 		p.setBudget(e)

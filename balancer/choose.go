@@ -26,6 +26,7 @@ func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 // bind is Choose with the mutex held. With late above 0 it is errLate where the chosen endpoint has more prefill before it
 // than it can do in that time.
 func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, error) {
+	p.forgetSilent(now)
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
 	for _, e := range p.newcomers {
 		e.health.warmSince = now
@@ -164,7 +165,7 @@ func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 		c.full++
 	case state == Ejected:
 		c.ejected = append(c.ejected, i)
-	case state == Warming && h.crowded(e.waiting(), now):
+	case state == Warming && h.crowded(p.load(e, &counts{}).waiting(), now):
 		c.crowded = append(c.crowded, i)
 	default:
 		p.usable = append(p.usable, i)
@@ -181,11 +182,12 @@ func (p *Pool) sample() {
 	p.holders.reset(sampleHold)
 	for _, i := range p.usable {
 		e := p.endpoints[i]
-		cost := e.rough()
+		c := p.load(e, &counts{})
+		cost := e.rough(c)
 		p.least.offer(i, cost)
 		if depth := p.match.Depth[i]; depth > 0 {
 			saved := float64(int(depth)*p.cfg.BlockTokens) * e.speed.perTok
-			p.holders.offer(i, cost-saved*float64(1+e.count.decoding))
+			p.holders.offer(i, cost-saved*float64(1+c.decoding))
 		}
 	}
 	all := len(p.usable)

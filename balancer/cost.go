@@ -61,8 +61,8 @@ func softplus(x, s float64) float64 {
 }
 
 // rough is a cheap stand-in for the cost of a request that finds nothing cached, to draw a sample by.
-func (e *Endpoint) rough() float64 {
-	n := float64(e.count.inFlight)
-	return float64(e.count.pending)*e.speed.perTok + n*e.speed.step + startAnswer*e.speed.step +
+func (e *Endpoint) rough(c *counts) float64 {
+	n := float64(c.inFlight)
+	return float64(c.pending)*e.speed.perTok + n*e.speed.step + startAnswer*e.speed.step +
 		failSeconds*e.health.failing
 }

@@ -45,6 +45,7 @@ type Endpoint struct {
 	scraped scraped
 	epoch   uint64 // grows with each restart seen
 	doubted bool   // has refused for want of capacity and not answered since, in a pool with a queue
+	peers   *peers // what other gateways have there; nil in a pool that does not share
 }
 
 // counts is what our leases in flight put on an endpoint. Everything is charged at dispatch and taken back at the
@@ -55,6 +56,26 @@ type counts struct {
 	pending  int // A: uncached tokens of those before their first token
 	context  int // X: prompts, and tokens of answers
 	loose    int // the part of context that lies in no full block
+}
+
+func (c *counts) waiting() int { return c.inFlight - c.decoding }
+
+func (c *counts) add(o *counts, sign int) {
+	c.inFlight += sign * o.inFlight
+	c.decoding += sign * o.decoding
+	c.pending += sign * o.pending
+	c.context += sign * o.context
+	c.loose += sign * o.loose
+}
+
+// load is what our leases and those of other gateways put on e. The sum, if there is one to be made, is written to room.
+func (p *Pool) load(e *Endpoint, room *counts) *counts {
+	if p.share == nil {
+		return &e.count
+	}
+	*room = e.count
+	room.add(&e.peers.counts, 1)
+	return room
 }
 
 func (e *Endpoint) init(index int, cfg EndpointConfig) {
@@ -72,7 +93,7 @@ func (e *Endpoint) URL() string { return e.cfg.URL }
 // Index is the endpoint's position in [Pool.Endpoints].
 func (e *Endpoint) Index() int { return e.index }
 
-func (e *Endpoint) waiting() int { return e.count.inFlight - e.count.decoding }
+func (e *Endpoint) waiting() int { return e.count.waiting() }
 
 func (e *Endpoint) full() bool {
 	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency || e.doubted && e.waiting() > 0

@@ -42,8 +42,9 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	l.loose = l.prompt - r.tokensIn(len(chain))
 	l.predicted = min(r.tokensIn(int(p.match.Depth[e.index])), l.prompt)
 	l.uncached = l.prompt - int(e.trust*float64(l.predicted))
-	l.estimate = seconds(e.speed.floor + float64(e.count.pending+l.uncached)*e.speed.perTok)
+	l.estimate = seconds(e.speed.floor + float64(p.load(e, &counts{}).pending+l.uncached)*e.speed.perTok)
 	p.index.Use(e.index, chain, &p.match, now)
+	p.noteSent(e, chain)
 	e.count.inFlight++
 	e.count.pending += l.uncached
 	e.count.context += l.prompt
@@ -103,8 +104,8 @@ func (l *Lease) Token(now time.Time, n int) {
 	}
 	e := l.endpoint
 	n = min(max(1, n), longestText)
-	if l.epoch == e.epoch && e.waiting() == 0 && !e.speed.lastWait.After(l.last) {
-		l.pool.learner.sawStep(&e.speed, float64(e.count.context), now.Sub(l.last).Seconds(), n, now)
+	if load := l.pool.load(e, &counts{}); l.epoch == e.epoch && load.waiting() == 0 && !e.speed.lastWait.After(l.last) {
+		l.pool.learner.sawStep(&e.speed, float64(load.context), now.Sub(l.last).Seconds(), n, now)
 	}
 	l.last = now
 	e.health.progress = now
@@ -157,10 +158,12 @@ func (l *Lease) settleIndex(o Outcome) {
 		// The engine has restarted meanwhile and its part of the index is another one.
 	case o.Cause == OK, o.Cause == ClientGone && l.first:
 		x.Finish(e.index, chain, o.Answer)
+		l.pool.noteAnswer(e, chain, o.Answer)
 	case l.first:
 		x.Release(e.index, chain)
 	default:
 		x.TakeBack(e.index, chain)
+		l.pool.noteLost(l, chain)
 	}
 }
 

@@ -50,14 +50,20 @@ func (s *scraped) fresh(now time.Time) bool {
 	return !s.at.IsZero() && age >= 0 && age <= staleIntervals*interval
 }
 
-// others is the faded guess of foreign requests in flight and of those of them that decode; 0 when unknown, which
-// leaves our own counts alone.
-func (s *scraped) others(now time.Time) (inFlight, decoding float64) {
-	if !(s.foreign > 0) || !s.fresh(now) {
+// others is the faded guess of foreign requests in flight that no peer tells of, and of those of them that decode; 0 when
+// unknown, which leaves our own counts alone.
+func (e *Endpoint) others(now time.Time) (inFlight, decoding float64) {
+	s := &e.scraped
+	n, d := s.foreign, s.running
+	if e.peers != nil {
+		n -= float64(e.peers.scraped.inFlight)
+		d = min(max(0, d-float64(e.peers.scraped.decoding)), n)
+	}
+	if !(n > 0) || !s.fresh(now) {
 		return 0, 0
 	}
 	faded := math.Exp(-now.Sub(s.at).Seconds() / foreignTime)
-	return faded * s.foreign, faded * s.running
+	return faded * n, faded * d
 }
 
 // compare sets what the gauges tell beyond our own requests. Ours that decode are among the running ones; of ours that
@@ -89,6 +95,9 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 	}
 	e.scraped = scraped{load: l, at: now}
 	e.scraped.compare(&e.count)
+	if e.peers != nil {
+		e.peers.scraped = e.peers.counts
+	}
 	p.setBudget(e)
 	p.serveQueue(now)
 }
@@ -104,6 +113,7 @@ func restarted(old, now *Load) bool {
 // restarted drops what was believed of the engine process that e was.
 func (p *Pool) restarted(e *Endpoint) {
 	p.index.Drop(e.index)
+	p.share.restarted(e)
 	e.speed.forget()
 	e.trust = 1
 	e.epoch++

@@ -53,7 +53,8 @@ type Candidate struct {
 	// Cost is set by the policy.
 	Cost float64
 
-	// InFlight is n, the requests in flight, ours and a faded guess of foreign ones. Own is ours alone.
+	// InFlight is n, the requests in flight: ours, those of gateways that share with us, and a faded guess of foreign
+	// ones. Own is n without the guess.
 	InFlight, Own float64
 	// Decoding is d, those of them past the first token.
 	Decoding float64

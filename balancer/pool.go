@@ -62,6 +62,7 @@ type Pool struct {
 	learner  *learner
 	sessions []sessionPlace
 	queue    queue
+	share    *sharing  // nil until the first Export or Merge
 	last     int       // index of the endpoint chosen last
 	began    time.Time // the first time seen
 	traffic  time.Time // of the last choice

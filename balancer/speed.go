@@ -79,8 +79,24 @@ type speed struct {
 	lastStep      time.Time // of the last step sample
 	lastFirst     time.Time // of the last first token
 	lastWait      time.Time // last moment at which a request waited for its first token
+	heard         *heard    // from other gateways, if they told anything
 
 	fW, g float64 // factors over the pool
+}
+
+// heard is what other gateways tell of an endpoint's speed.
+type heard struct {
+	first        time.Time // of their last first token
+	step, perTok float64   // W and 1/r, 0 when not told
+	at           time.Time
+}
+
+// heardAfter is the age of the own last sample from which a newer word of another gateway is believed instead.
+const heardAfter = 10 * time.Second
+
+// newer tells whether h is to be believed instead of the own samples of s.
+func (h *heard) newer(s *speed) bool {
+	return h != nil && h.step > 0 && (!s.measured() || h.at.Sub(s.steps.at) > heardAfter)
 }
 
 func (s *speed) measured() bool { return s.steps.n >= stepSamples }
@@ -150,6 +166,9 @@ func (l *learner) sawStep(s *speed, context, gap float64, n int, now time.Time) 
 // sawFirst takes in a first token on e of a request that had to prefill uncached tokens.
 func (l *learner) sawFirst(s *speed, uncached float64, dispatched, now time.Time) {
 	previous := s.lastFirst
+	if s.heard != nil && s.heard.first.After(previous) {
+		previous = s.heard.first
+	}
 	s.lastFirst = now
 	if !previous.IsZero() && now.Sub(previous) < sameStep {
 		return // the same engine step, or a clock that ran back
@@ -293,7 +312,11 @@ func (l *learner) tell(s *speed, fading bool, now time.Time) {
 	if s.firsts.at.After(last) {
 		last = s.firsts.at
 	}
-	if silent := now.Sub(last).Seconds(); fading && silent > 0 && (s.measured() || s.firsts.n >= firstSamples) {
+	known := s.measured() || s.firsts.n >= firstSamples
+	if h := s.heard; h.newer(s) {
+		fW, g, last, known = bound(h.step/l.step, 1), bound(h.perTok/(l.prefill*l.median), 1), h.at, true
+	}
+	if silent := now.Sub(last).Seconds(); fading && known && silent > 0 {
 		f := math.Exp2(-silent / silenceHalf)
 		fW, g = math.Pow(fW, f), math.Pow(g, f)
 	}

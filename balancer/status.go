@@ -50,6 +50,8 @@ type EndpointStatus struct {
 	// InFlight, Decoding, Pending and Context are our own n, d, A and X.
 	InFlight, Decoding int
 	Pending, Context   int
+	// Peers are the requests that other gateways tell of.
+	Peers int
 	// Foreign is the faded number of requests that others have there.
 	Foreign float64
 	Sent    uint64
@@ -83,6 +85,7 @@ const NumCauses = int(causes)
 func (p *Pool) Status(now time.Time) []EndpointStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgetSilent(now)
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
 	all := make([]EndpointStatus, len(p.endpoints))
 	for i, e := range p.endpoints {
@@ -93,11 +96,11 @@ func (p *Pool) Status(now time.Time) []EndpointStatus {
 
 func (p *Pool) statusOf(e *Endpoint, now time.Time) EndpointStatus {
 	h, s := &e.health, &e.speed
-	foreign, _ := e.scraped.others(now)
+	foreign, _ := e.others(now)
 	st := EndpointStatus{
 		URL: e.cfg.URL, State: h.state(now), Admin: e.admin,
 		InFlight: e.count.inFlight, Decoding: e.count.decoding, Pending: e.count.pending, Context: e.count.context,
-		Foreign: foreign, Sent: e.sent,
+		Peers: p.load(e, &counts{}).inFlight - e.count.inFlight, Foreign: foreign, Sent: e.sent,
 		Step: s.step, PerContext: s.perCtx, Rate: 1 / s.perTok, Floor: s.floor, Measured: s.measured(),
 		Trust:       e.trust,
 		IndexBlocks: p.index.Held(e.index), IndexBudget: p.index.Budget(e.index),

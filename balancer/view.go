@@ -32,10 +32,11 @@ func (p *Pool) look(r *Request, now time.Time) *View {
 
 // describe fills in what does not depend on the request.
 func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
-	n, d := e.scraped.others(now)
-	c.Own = float64(e.count.inFlight)
-	c.InFlight, c.Decoding = c.Own+n, float64(e.count.decoding)+d
-	c.Pending, c.Context = float64(e.count.pending), float64(e.count.context)
+	n, d := e.others(now)
+	load := p.load(e, &counts{})
+	c.Own = float64(load.inFlight)
+	c.InFlight, c.Decoding = c.Own+n, float64(load.decoding)+d
+	c.Pending, c.Context = float64(load.pending), float64(load.context)
 	c.KV = float64(e.scraped.load.KVTokens)
 	c.KVUse, c.Waiting, c.Running = math.NaN(), math.NaN(), math.NaN()
 	if e.scraped.fresh(now) {
@@ -46,7 +47,7 @@ func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
 	c.Failing = e.health.failingNow(now)
 	c.Penalty = failSeconds * c.Failing
 	c.Weight, c.Sent, c.Key = e.cfg.Weight, e.sent, e.urlHash
-	c.Distinct = float64(p.index.InFlight(e.index)*p.cfg.BlockTokens + e.count.loose)
+	c.Distinct = float64(p.index.InFlight(e.index)*p.cfg.BlockTokens + load.loose)
 	if n > 0 {
 		context := n * p.usualContext()
 		c.Pending += (n - d) * p.learner.uncached

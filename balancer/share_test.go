@@ -1,0 +1,365 @@
+package balancer_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/warmlane/warmlane/balancer"
+)
+
+// spy is the default policy and keeps what it was last shown.
+type spy struct {
+	balancer.Policy
+	seen *[]balancer.Candidate
+}
+
+func (s spy) Pick(v *balancer.View) (best, runnerUp int) {
+	*s.seen = append((*s.seen)[:0], v.Candidates...)
+	return s.Policy.Pick(v)
+}
+
+// gateway is one of several over the same fleet.
+type gateway struct {
+	*fleet
+	name string
+	seen []balancer.Candidate
+	told map[string]balancer.Cursor // by peer
+}
+
+func gateways(t testing.TB, n, endpoints int) []*gateway {
+	t.Helper()
+	var all []*gateway
+	for i := range n {
+		g := &gateway{name: string(rune('a' + i)), told: map[string]balancer.Cursor{}}
+		g.fleet = newFleet(t, "warm", endpoints, func(c *balancer.PoolConfig) {
+			c.Policy, c.Seed = spy{Policy: c.Policy, seen: &g.seen}, uint64(i)
+		})
+		all = append(all, g)
+	}
+	return all
+}
+
+// tell exports what is new for to and merges it there.
+func (g *gateway) tell(to *gateway) error {
+	d := g.Export(g.told[to.name], g.now)
+	g.told[to.name] = d.Until
+	return to.Merge(g.name, &d, to.now)
+}
+
+// gossip is one round in which everybody tells everybody.
+func gossip(t testing.TB, all []*gateway) {
+	t.Helper()
+	for _, from := range all {
+		for _, to := range all {
+			if from == to {
+				continue
+			}
+			if err := from.tell(to); err != nil {
+				t.Fatalf("%s tells %s: %v", from.name, to.name, err)
+			}
+		}
+	}
+}
+
+func wait(d time.Duration, all ...*gateway) {
+	for _, g := range all {
+		g.later(d)
+	}
+}
+
+// look returns what the policy is shown of every endpoint for a prompt that nobody has.
+func (g *gateway) look(t testing.TB) []balancer.Candidate {
+	t.Helper()
+	g.send(t, nil).End(ended(balancer.Cancelled), g.now)
+	return g.seen
+}
+
+func (g *gateway) peers(e int) int { return g.Status(g.now)[e].Peers }
+
+func TestShare_PeersSeeEachOthersLoad(t *testing.T) {
+	all := gateways(t, 2, 2)
+	a, b := all[0], all[1]
+	gossip(t, all)
+	first := a.try(t, &balancer.Request{Prompt: prompt(1, 1, 0, 20), Only: url(0)})
+	first.FirstToken(a.now)
+	first.Token(a.now, 4)
+	a.try(t, &balancer.Request{Prompt: prompt(2, 1, 0, 10), Only: url(0)})
+	b.try(t, &balancer.Request{Prompt: prompt(3, 1, 0, 5), Only: url(0)})
+	wait(50*time.Millisecond, all...)
+	gossip(t, all)
+	for _, g := range all {
+		c := g.look(t)[0]
+		if c.InFlight != 3 || c.Own != 3 || c.Decoding != 1 || c.Pending != 650+330 || c.Context != 1290+5+650+330 || c.Distinct != c.Context {
+			t.Errorf("%s is shown n=%v own=%v d=%v A=%v X=%v D=%v", g.name, c.InFlight, c.Own, c.Decoding, c.Pending, c.Context, c.Distinct)
+		}
+	}
+	if e := b.send(t, prompt(4, 1, 0, 5)).Endpoint().Index(); e != 1 {
+		t.Error("a new prompt goes to the endpoint that is busy with the other gateway's")
+	}
+	first.End(done(5), a.now)
+	wait(50*time.Millisecond, all...)
+	gossip(t, all)
+	if c := b.look(t)[0]; c.InFlight != 2 || c.Decoding != 0 {
+		t.Errorf("after an end n=%v d=%v, want 2 and 0", c.InFlight, c.Decoding)
+	}
+}
+
+func TestShare_SilentPeerIsForgotten(t *testing.T) {
+	all := gateways(t, 3, 1)
+	a, b, c := all[0], all[1], all[2]
+	a.send(t, prompt(1, 1, 0, 20))
+	c.send(t, prompt(1, 1, 0, 20))
+	gossip(t, all)
+	wait(900*time.Millisecond, all...)
+	if err := c.tell(b); err != nil {
+		t.Fatal(err)
+	}
+	wait(99*time.Millisecond, all...)
+	if n := b.peers(0); n != 2 {
+		t.Errorf("after 0.999 s of silence %d requests of peers, want 2", n)
+	}
+	wait(time.Millisecond, all...)
+	if n := b.look(t)[0].InFlight; n != 1 {
+		t.Errorf("after 1 s of silence of one peer %v requests are seen, want that of the other", n)
+	}
+	if err := a.tell(b); err != nil {
+		t.Errorf("a peer that is back and has lost nothing: %v", err)
+	}
+	if n := b.peers(0); n != 2 {
+		t.Errorf("%d requests of peers after the silent one is back, want 2", n)
+	}
+}
+
+func TestShare_DuplicatesAndLateDeltasAreIgnored(t *testing.T) {
+	all := gateways(t, 2, 1)
+	a, b := all[0], all[1]
+	gossip(t, all)
+	lease := a.send(t, prompt(1, 1, 0, 20))
+	busy := a.Export(a.told["b"], a.now)
+	lease.End(done(1), a.now)
+	idle := a.Export(busy.Until, a.now)
+	for _, d := range []*balancer.Delta{&busy, &busy, &idle, &busy, &idle} {
+		if err := b.Merge("a", d, b.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.peers(0); n != 0 {
+		t.Errorf("%d requests of a peer that has none, after a late delta", n)
+	}
+	reborn := gateways(t, 1, 1)[0]
+	reborn.later(10 * time.Second)
+	reborn.send(t, prompt(1, 1, 0, 20))
+	d := reborn.Export(balancer.Cursor{}, reborn.now)
+	for _, d := range []*balancer.Delta{&d, &idle} {
+		if err := b.Merge("a", d, b.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.peers(0); n != 1 {
+		t.Errorf("%d requests of a restarted peer with one, after a delta of its earlier life", n)
+	}
+}
+
+func TestShare_AGapAsksForASnapshot(t *testing.T) {
+	all := gateways(t, 2, 2)
+	a, b := all[0], all[1]
+	gossip(t, all)
+	p := prompt(1, 1, 0, 100)
+	a.send(t, p)
+	lost := a.Export(a.told["b"], a.now)
+	a.told["b"] = lost.Until
+	a.try(t, &balancer.Request{Prompt: prompt(2, 1, 0, 10), Only: url(0)})
+	if err := a.tell(b); !errors.Is(err, balancer.ErrGap) {
+		t.Fatalf("a delta behind a lost one: %v, want ErrGap", err)
+	}
+	if n := b.peers(0) + b.peers(1); n != 2 {
+		t.Errorf("%d requests are seen after a lost delta, want both", n)
+	}
+	if err := a.tell(b); err != nil {
+		t.Errorf("one gap is told twice: %v", err)
+	}
+	snapshot := a.Export(balancer.Cursor{}, a.now)
+	if err := a.tell(b); err != nil { // overtakes the snapshot
+		t.Fatal(err)
+	}
+	if err := b.Merge("a", &snapshot, b.now); err != nil {
+		t.Fatal(err)
+	}
+	if l := b.send(t, p); l.Decision().Matched < 6000 {
+		t.Errorf("%d tokens of a placement are known after the snapshot", l.Decision().Matched)
+	}
+	stranger := gateways(t, 3, 2)[2]
+	if err := a.tell(stranger); err != nil {
+		t.Errorf("a first delta that is a snapshot: %v", err)
+	}
+	fresh := gateways(t, 1, 2)[0]
+	d := a.Export(a.told["b"], a.now)
+	if err := fresh.Merge("a", &d, fresh.now); !errors.Is(err, balancer.ErrGap) {
+		t.Errorf("a first delta that is none: %v, want ErrGap", err)
+	}
+}
+
+func TestShare_OrderDoesNotMatterForLoad(t *testing.T) {
+	all := gateways(t, 3, 2)
+	for i, g := range all[:2] {
+		for range i + 1 {
+			g.send(t, prompt(uint64(i), 1, 0, 20))
+		}
+	}
+	var deltas []balancer.Delta
+	var names []string
+	for _, g := range all[:2] {
+		for range 2 {
+			d := g.Export(g.told["c"], g.now)
+			g.told["c"] = d.Until
+			deltas, names = append(deltas, d), append(names, g.name)
+			g.send(t, prompt(9, 1, 0, 10)).FirstToken(g.now)
+		}
+	}
+	var want []balancer.Candidate
+	for _, order := range [][]int{{0, 1, 2, 3}, {1, 0, 3, 2}, {3, 2, 1, 0}, {2, 0, 3, 1}, {3, 1, 0, 2}} {
+		c := gateways(t, 1, 2)[0]
+		for _, i := range order {
+			if err := c.Merge(names[i], &deltas[i], c.now); err != nil && !errors.Is(err, balancer.ErrGap) {
+				t.Fatal(err)
+			}
+		}
+		if c.look(t); want == nil {
+			want = slices.Clone(c.seen)
+		}
+		for e, got := range c.seen {
+			w := want[e]
+			if got.InFlight != w.InFlight || got.Decoding != w.Decoding || got.Pending != w.Pending ||
+				got.Context != w.Context || got.Distinct != w.Distinct {
+				t.Errorf("order %v: endpoint %d has %+v, want %+v", order, e, got, w)
+			}
+		}
+	}
+	if n, d := want[0].InFlight+want[1].InFlight, want[0].Decoding+want[1].Decoding; n != 5 || d != 2 {
+		t.Errorf("%v requests of peers, %v of them decode, want 5 and 2", n, d)
+	}
+}
+
+func TestShare_PeersAreNotForeign(t *testing.T) {
+	all := gateways(t, 2, 1)
+	a, b := all[0], all[1]
+	foreign := func() float64 { return b.Status(b.now)[0].Foreign }
+	scrape := func(n float64) {
+		b.Observe(b.Endpoints()[0], balancer.Load{Running: n, Waiting: 0, KVUse: 0.1}, b.now)
+	}
+	for range 4 {
+		a.send(t, prompt(1, 1, 0, 20))
+	}
+	scrape(5)
+	if n := foreign(); n != 5 {
+		t.Errorf("%v foreign requests before the peer tells of its own, want 5", n)
+	}
+	wait(500*time.Millisecond, all...)
+	gossip(t, all)
+	if n := foreign(); n < 0.8 || n > 1 {
+		t.Errorf("%v foreign requests once a peer has told of 4 of 5, want about 1", n)
+	}
+	scrape(5)
+	if n := foreign(); n != 1 {
+		t.Errorf("%v foreign requests at a scrape of 5 of which 4 are told of, want 1", n)
+	}
+	a.send(t, prompt(1, 1, 0, 20))
+	scrape(6)
+	wait(50*time.Millisecond, all...)
+	gossip(t, all)
+	if n := foreign(); n > 1 {
+		t.Errorf("%v foreign requests when the scrape has seen a request before its gateway tells of it, want 1", n)
+	}
+}
+
+func TestShare_RestartClears(t *testing.T) {
+	all := gateways(t, 2, 2)
+	a, b := all[0], all[1]
+	started := start.Add(-time.Hour)
+	scrape := func(g *gateway, at time.Time) {
+		g.Observe(g.Endpoints()[0], balancer.Load{KVUse: 0.1, Started: at}, g.now)
+	}
+	for _, g := range all {
+		scrape(g, started)
+	}
+	p := prompt(1, 1, 0, 100)
+	a.try(t, &balancer.Request{Prompt: p, Only: url(0)})
+	gossip(t, all)
+	if b.peers(0) != 1 || b.Status(b.now)[0].IndexBlocks != 100 {
+		t.Fatal("nothing was shared")
+	}
+	scrape(b, start) // b sees the restart first
+	if s := b.Status(b.now)[0]; s.Peers != 0 || s.IndexBlocks != 0 {
+		t.Errorf("%d requests of peers and %d blocks outlive the restart", s.Peers, s.IndexBlocks)
+	}
+	a.try(t, &balancer.Request{Prompt: prompt(2, 1, 0, 50), Only: url(0)})
+	wait(50*time.Millisecond, all...)
+	if err := a.tell(b); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.Status(b.now)[0]; s.Peers != 0 || s.IndexBlocks != 0 {
+		t.Errorf("%d requests and %d blocks are taken from a peer that means the dead engine", s.Peers, s.IndexBlocks)
+	}
+	b.try(t, &balancer.Request{Prompt: prompt(3, 1, 0, 7), Only: url(0)})
+	if err := b.tell(a); err != nil { // a learns of it
+		t.Fatal(err)
+	}
+	if s := a.Status(a.now)[0]; s.Peers != 1 || s.IndexBlocks != 7 {
+		t.Errorf("%d requests of peers and %d blocks after a peer told of a restart, want 1 and 7", s.Peers, s.IndexBlocks)
+	}
+	scrape(a, start)
+	if s := a.Status(a.now)[0]; s.IndexBlocks != 7 {
+		t.Errorf("%d blocks after the own scrape shows the restart that a peer had told of, want 7", s.IndexBlocks)
+	}
+}
+
+func TestShare_ConversationGoesToTheHolder(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		right := 0
+		for e := range 4 {
+			all := gateways(t, 2, 4)
+			a, b := all[0], all[1]
+			gossip(t, all)
+			turn := prompt(1, 1, 0, 120)
+			head := *turn
+			head.Blocks, head.Tokens = turn.Blocks[:100], 100*64
+			first := a.try(t, &balancer.Request{Prompt: &head, Only: url(e)})
+			first.FirstToken(a.now)
+			o := done(1280)
+			o.Answer = turn.Blocks[100:]
+			first.End(o, a.now)
+			d := a.Export(a.told["b"], a.now)
+			if !shared {
+				d.Placements = nil
+			}
+			if err := b.Merge("a", &d, b.now); err != nil {
+				t.Fatal(err)
+			}
+			if next := b.send(t, turn); next.Endpoint().Index() == e && next.Decision().Matched == 120*64 {
+				right++
+			}
+		}
+		if shared && right != 4 || !shared && right != 0 {
+			t.Errorf("shared index %v: %d of 4 conversations meet their prefix", shared, right)
+		}
+	}
+}
+
+func TestShare_FailedDispatchLeavesNoMatch(t *testing.T) {
+	all := gateways(t, 2, 1)
+	a, b := all[0], all[1]
+	gossip(t, all)
+	p := prompt(1, 1, 0, 100)
+	failed := a.send(t, p)
+	gossip(t, all)
+	if n := b.Status(b.now)[0].IndexBlocks; n != 100 {
+		t.Fatalf("%d blocks of a dispatch are known, want 100", n)
+	}
+	failed.End(ended(balancer.Reset), a.now)
+	gossip(t, all)
+	if n := b.Status(b.now)[0].IndexBlocks; n != 0 {
+		t.Errorf("%d blocks of a failed dispatch are still believed held", n)
+	}
+}
