@@ -40,26 +40,55 @@ func BenchmarkChoose(b *testing.B) {
 		for _, tokens := range []int{1024, 8192, 32768} {
 			b.Run(fmt.Sprintf("endpoints=%d/tokens=%d", endpoints, tokens), func(b *testing.B) {
 				f, prompts := benchFleet(b, endpoints, tokens/64)
-				b.ReportAllocs()
-				leases := make([]*balancer.Lease, 0, 64)
-				requests := make([]balancer.Request, 64)
-				for i := 0; b.Loop(); i++ {
-					r := &requests[i%64]
-					*r = balancer.Request{Prompt: prompts[i*7%len(prompts)]}
-					l, err := f.Choose(r, f.now)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if leases = append(leases, l); len(leases) == 64 {
-						b.StopTimer()
-						for _, l := range leases {
-							f.answer(l)
-						}
-						leases = leases[:0]
-						b.StartTimer()
-					}
-				}
+				benchChoose(b, f, func(i int) *tokenize.Prompt { return prompts[i*7%len(prompts)] })
 			})
+		}
+	}
+}
+
+// BenchmarkChooseFresh is the same where of each prompt only the first tenth was ever seen, so that the rest goes into the
+// index and displaces others.
+func BenchmarkChooseFresh(b *testing.B) {
+	for _, endpoints := range []int{32, 100, 1000} {
+		b.Run(fmt.Sprintf("endpoints=%d/tokens=8192", endpoints), func(b *testing.B) {
+			f, prompts := benchFleet(b, endpoints, 128)
+			all := make([]tokenize.Prompt, 64)
+			benchChoose(b, f, func(i int) *tokenize.Prompt {
+				p, seen := &all[i%64], prompts[i%len(prompts)]
+				*p = tokenize.Prompt{Bytes: seen.Bytes, Tokens: seen.Tokens, Blocks: append(p.Blocks[:0], seen.Blocks...)}
+				for j := len(p.Blocks) / 10; j < len(p.Blocks); j++ {
+					p.Blocks[j] ^= uint64(i+1) * 0x9e3779b97f4a7c15
+				}
+				return p
+			})
+		})
+	}
+}
+
+// benchChoose sends prompts one after another and answers each 64 of them beside the clock.
+func benchChoose(b *testing.B, f *fleet, next func(i int) *tokenize.Prompt) {
+	b.ReportAllocs()
+	leases := make([]*balancer.Lease, 0, 64)
+	requests := make([]balancer.Request, 64)
+	fill := func(from int) {
+		for i := range requests {
+			requests[i] = balancer.Request{Prompt: next(from + i)}
+		}
+	}
+	fill(0)
+	for i := 0; b.Loop(); i++ {
+		l, err := f.Choose(&requests[i%64], f.now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if leases = append(leases, l); len(leases) == 64 {
+			b.StopTimer()
+			for _, l := range leases {
+				f.answer(l)
+			}
+			leases = leases[:0]
+			fill(i + 1)
+			b.StartTimer()
 		}
 	}
 }
