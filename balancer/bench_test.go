@@ -2,6 +2,8 @@ package balancer_test
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,7 +13,7 @@ import (
 )
 
 // benchFleet is a pool whose endpoints have sessions, load and learned speeds.
-func benchFleet(b *testing.B, endpoints, blocks int) (*fleet, []*tokenize.Prompt) {
+func benchFleet(b testing.TB, endpoints, blocks int) (*fleet, []*tokenize.Prompt) {
 	b.Helper()
 	f := newFleet(b, "warm", endpoints, func(c *balancer.PoolConfig) {
 		for i := range c.Endpoints {
@@ -93,28 +95,100 @@ func benchChoose(b *testing.B, f *fleet, next func(i int) *tokenize.Prompt) {
 	}
 }
 
-// BenchmarkLife is a whole lease of 50 events, by 64 goroutines on one pool.
+// live is a whole lease of 50 events.
+func live(p *balancer.Pool, prompt *tokenize.Prompt, now time.Time) error {
+	l, err := p.Choose(&balancer.Request{Prompt: prompt}, now)
+	if err != nil {
+		return err
+	}
+	now = now.Add(time.Millisecond)
+	l.FirstToken(now)
+	for range 49 {
+		now = now.Add(20 * time.Millisecond)
+		l.Token(now, 1)
+	}
+	l.End(done(50), now)
+	return nil
+}
+
+// liveAt makes lives on one pool by so many goroutines at once.
+func liveAt(tb testing.TB, f *fleet, prompts []*tokenize.Prompt, goroutines, lives int) time.Duration {
+	tb.Helper()
+	var turn atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range goroutines {
+		wg.Go(func() {
+			for i := turn.Add(1); i <= int64(lives); i = turn.Add(1) {
+				if err := live(f.Pool, prompts[int(i)*7%len(prompts)], f.now.Add(time.Duration(i)*time.Millisecond)); err != nil {
+					tb.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(began)
+}
+
+// BenchmarkLife is a whole lease of 50 events, by 1 and by 64 goroutines on one pool.
 func BenchmarkLife(b *testing.B) {
 	f, prompts := benchFleet(b, 32, 128)
+	b.Run("goroutines=1", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if err := live(f.Pool, prompts[i*7%len(prompts)], f.now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("goroutines=64", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+		var turn atomic.Uint64
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := live(f.Pool, prompts[turn.Add(1)*7%uint64(len(prompts))], f.now); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkChooseBeside is choice and reservation by 64 goroutines at once, each of which ends its lease.
+func BenchmarkChooseBeside(b *testing.B) {
+	f, prompts := benchFleet(b, 32, 128)
 	b.ReportAllocs()
-	b.SetParallelism(32)
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
 	var turn atomic.Uint64
 	b.RunParallel(func(pb *testing.PB) {
-		now := f.now
 		for pb.Next() {
-			r := &balancer.Request{Prompt: prompts[turn.Add(1)*7%uint64(len(prompts))]}
-			l, err := f.Choose(r, now)
+			l, err := f.Choose(&balancer.Request{Prompt: prompts[turn.Add(1)*7%uint64(len(prompts))]}, f.now)
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			now = now.Add(time.Millisecond)
-			l.FirstToken(now)
-			for range 49 {
-				now = now.Add(20 * time.Millisecond)
-				l.Token(now, 1)
-			}
-			l.End(done(50), now)
+			l.End(ended(balancer.ClientGone), f.now)
 		}
 	})
+}
+
+// The pool's mutex is held for microseconds, so what 64 goroutines get done on one pool does not fall far behind what one does.
+// Both are measured in turn, and the best of some rounds counts, as other work on the machine only ever makes it look worse.
+func TestPool_ManyGoroutinesDoNotCollapse(t *testing.T) {
+	const lives, rounds, least = 1500, 6, 0.25
+	f, prompts := benchFleet(t, 32, 128)
+	best := 0.0
+	for range rounds {
+		one := liveAt(t, f, prompts, 1, lives)
+		many := liveAt(t, f, prompts, 64, lives)
+		if best = max(best, one.Seconds()/many.Seconds()); best >= least {
+			break
+		}
+	}
+	t.Logf("64 goroutines do %.2f of what one does", best)
+	if best < least {
+		t.Errorf("64 goroutines on one pool do %.2f of what one does, want at least %v", best, least)
+	}
 }
