@@ -2,9 +2,13 @@ package balancer_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/warmlane/warmlane/balancer"
 )
@@ -70,10 +74,20 @@ func wait(d time.Duration, all ...*gateway) {
 }
 
 // look returns what the policy is shown of every endpoint for a prompt that nobody has.
-func (g *gateway) look(t testing.TB) []balancer.Candidate {
+func (g *gateway) look(t failer) []balancer.Candidate {
 	t.Helper()
-	g.send(t, nil).End(ended(balancer.Cancelled), g.now)
+	l, err := g.Choose(&balancer.Request{}, g.now)
+	if err != nil {
+		t.Fatalf("choosing: %v", err)
+	}
+	l.End(ended(balancer.Cancelled), g.now)
 	return g.seen
+}
+
+// failer is a test, with generated input or without.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
 func (g *gateway) peers(e int) int { return g.Status(g.now)[e].Peers }
@@ -361,5 +375,307 @@ func TestShare_FailedDispatchLeavesNoMatch(t *testing.T) {
 	gossip(t, all)
 	if n := b.Status(b.now)[0].IndexBlocks; n != 0 {
 		t.Errorf("%d blocks of a failed dispatch are still believed held", n)
+	}
+}
+
+// heard is the newest delta of a peer that a gateway has merged.
+type heard struct {
+	d  balancer.Delta
+	at time.Time
+}
+
+// TestShare_CountsAreExact lets gateways live at random, with deltas lost, late and twice, and in half of the runs with
+// engines that restart. What each is shown is its own load and what the newest delta of each peer told within a second;
+// nothing is left in the end.
+func TestShare_CountsAreExact(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		all := gateways(t, 3, 2)
+		restarts := rapid.Bool().Draw(rt, "engines restart")
+		type sent struct {
+			from string
+			d    balancer.Delta
+		}
+		var wire []sent
+		var leases []*balancer.Lease
+		known := map[string]map[string]heard{"a": {}, "b": {}, "c": {}}
+		anyOf := func(rt *rapid.T) *gateway { return all[rapid.IntRange(0, 2).Draw(rt, "gateway")] }
+		pick := func(rt *rapid.T, n int) int {
+			if n == 0 {
+				rt.Skip("there is none")
+			}
+			return rapid.IntRange(0, n-1).Draw(rt, "which")
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"send": func(rt *rapid.T) {
+				p := prompt(rapid.Uint64Range(0, 2).Draw(rt, "trunk"), rapid.Uint64Range(0, 3).Draw(rt, "branch"), 2, rapid.IntRange(0, 9).Draw(rt, "blocks"))
+				g := anyOf(rt)
+				l, err := g.Choose(&balancer.Request{Prompt: p}, g.now)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				leases = append(leases, l)
+			},
+			"event": func(rt *rapid.T) {
+				l := leases[pick(rt, len(leases))]
+				l.FirstToken(all[0].now)
+				l.Token(all[0].now, 3)
+			},
+			"end": func(rt *rapid.T) {
+				i := pick(rt, len(leases))
+				o := rapid.SampledFrom([]balancer.Outcome{done(3), done(3), ended(balancer.ClientGone), ended(balancer.Cancelled)}).Draw(rt, "outcome")
+				o.Answer = []uint64{rapid.Uint64Range(0, 3).Draw(rt, "answer")}
+				leases[i].End(o, all[0].now)
+				leases = slices.Delete(leases, i, i+1)
+			},
+			"export": func(rt *rapid.T) {
+				g := anyOf(rt)
+				since := g.told["all"]
+				if rapid.IntRange(0, 5).Draw(rt, "snapshot") == 0 {
+					since = balancer.Cursor{}
+				}
+				d := g.Export(since, g.now)
+				g.told["all"] = d.Until
+				wire = append(wire, sent{g.name, d})
+			},
+			"merge": func(rt *rapid.T) {
+				s := &wire[pick(rt, len(wire))]
+				g := anyOf(rt)
+				if g.name == s.from {
+					return
+				}
+				if err := g.Merge(s.from, &s.d, g.now); err != nil && !errors.Is(err, balancer.ErrGap) {
+					rt.Fatal(err)
+				}
+				if last := known[g.name][s.from]; s.d.Until.Tick > last.d.Until.Tick {
+					known[g.name][s.from] = heard{s.d, g.now}
+				}
+			},
+			"restart": func(rt *rapid.T) {
+				if restarts {
+					g, life := anyOf(rt), time.Duration(rapid.IntRange(0, 3).Draw(rt, "life"))*time.Hour
+					g.Observe(g.Endpoints()[pick(rt, 2)], balancer.Load{Running: 3, Waiting: 2, Started: start.Add(life)}, g.now)
+				}
+			},
+			"later": func(rt *rapid.T) {
+				wait(time.Duration(rapid.IntRange(1, 600).Draw(rt, "ms"))*time.Millisecond, all...)
+			},
+			"": func(rt *rapid.T) {
+				for _, g := range all {
+					checkShown(rt, g)
+					if !restarts {
+						checkPeers(rt, g, known[g.name])
+					}
+				}
+			},
+		})
+		wait(time.Second, all...)
+		for _, g := range all {
+			g.Observe(g.Endpoints()[0], balancer.Load{}, g.now)
+			g.Observe(g.Endpoints()[1], balancer.Load{}, g.now)
+			g.forgotten(rt)
+		}
+	})
+}
+
+// checkPeers compares what the gateway's policy was shown last with a plain sum of its own load and that of its peers.
+func checkPeers(t failer, g *gateway, peers map[string]heard) {
+	t.Helper()
+	status := g.Status(g.now)
+	for _, c := range g.seen {
+		s := status[c.Index]
+		n, d, a, x := s.InFlight, s.Decoding, s.Pending, s.Context
+		for _, p := range peers {
+			for _, e := range p.d.Endpoints {
+				if e.Key == c.Key && g.now.Sub(p.at) < time.Second {
+					n, d, a, x = n+int(e.InFlight), d+int(e.Decoding), a+int(e.Pending), x+int(e.Context)
+				}
+			}
+		}
+		if c.InFlight != float64(n) || c.Own != float64(n) || c.Decoding != float64(d) || c.Pending != float64(a) || c.Context != float64(x) {
+			t.Fatalf("%s is shown %+v, want n=%d d=%d A=%d X=%d", g.name, c, n, d, a, x)
+		}
+	}
+}
+
+func TestShare_ConcurrentUse(t *testing.T) {
+	all := gateways(t, 2, 4)
+	now := start
+	var work sync.WaitGroup
+	for i, g := range all {
+		for w := range 8 {
+			work.Go(func() {
+				for k := range 100 {
+					l, err := g.Choose(&balancer.Request{Prompt: prompt(uint64(k%7), uint64(w), 3, 30)}, now)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					l.FirstToken(now)
+					l.End(done(1), now)
+				}
+			})
+		}
+		for w := range 2 {
+			work.Go(func() {
+				var c balancer.Cursor
+				for k := range 50 {
+					d := g.Export(c, now)
+					if c = d.Until; k%10 == 9 {
+						c = balancer.Cursor{}
+					}
+					if err := all[1-i].Merge(string(rune('a'+w)), &d, now); err != nil && !errors.Is(err, balancer.ErrGap) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	work.Wait()
+	for _, g := range all {
+		g.later(time.Second)
+		g.forgotten(t)
+	}
+}
+
+// driveAll sends the traffic of drive through several gateways in turn, which exchange deltas every 50 ms.
+func driveAll(t testing.TB, all []*gateway, engines []*toyEngine, perSecond float64, requests int, exchange func(from, to *gateway)) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(3, 3))
+	now, next := start, start
+	for i := range requests {
+		for now = now.Add(time.Duration(1e9 * r.ExpFloat64() / perSecond)); next.Before(now); next = next.Add(50 * time.Millisecond) {
+			for _, e := range engines {
+				e.runUntil(next)
+			}
+			for _, from := range all {
+				for _, to := range all {
+					if from.now, to.now = next, next; from != to {
+						exchange(from, to)
+					}
+				}
+			}
+		}
+		for _, e := range engines {
+			e.runUntil(now)
+		}
+		g := all[r.IntN(len(all))]
+		g.now = now
+		l := g.send(t, prompt(uint64(i)+100, 1, 0, 2+r.IntN(25)))
+		uncached, tokens := float64(l.Decision().Uncached), 20+r.IntN(200)
+		e := engines[l.Endpoint().Index()]
+		e.waiting = append(e.waiting, &toyStream{lease: l, uncached: uncached, context: uncached, left: tokens, tokens: tokens})
+	}
+	wait(now.Sub(all[0].now), all[0])
+}
+
+// TestShare_SpeedsAreFoundInCompany runs four gateways over engines that each of them sees a quarter of. What is left of
+// the error is prefill for a peer that the peer has not told of yet.
+func TestShare_SpeedsAreFoundInCompany(t *testing.T) {
+	var mean [2]float64 // error of W, alone and shared
+	for k, shared := range []bool{false, true} {
+		engines := []*toyEngine{{step: 0.01, growth: 8e-6, perToken: 6e-5}, {step: 0.025, growth: 8e-6, perToken: 15e-5}}
+		all := gateways(t, 4, 2)
+		driveAll(t, all, engines, 8, 1500, func(from, to *gateway) {
+			d := from.Export(from.told[to.name], from.now)
+			from.told[to.name] = d.Until
+			for i := range d.Endpoints { // what each finds by itself is asked
+				d.Endpoints[i].Step = 0
+			}
+			if !shared {
+				d = balancer.Delta{Since: d.Since, Until: d.Until}
+			}
+			if err := to.Merge(from.name, &d, to.now); err != nil {
+				t.Fatal(err)
+			}
+		})
+		for _, g := range all {
+			for i, s := range g.Status(g.now) {
+				e := engines[i]
+				mean[k] += off(s.Step, e.step) / float64(len(all)*len(engines))
+				if shared && (off(s.Step, e.step) > 0.25 || off(s.Rate, 1/e.perToken) > 0.45) {
+					t.Errorf("%s believes W = %.4f s of %.4f, r = %.0f of %.0f", g.name, s.Step, e.step, s.Rate, 1/e.perToken)
+				}
+			}
+		}
+	}
+	t.Logf("mean error of W is %.0f %% without sharing, %.0f %% with", 100*mean[0], 100*mean[1])
+	if mean[1] > 0.7*mean[0] {
+		t.Errorf("sharing load takes the mean error of W from %.3f to %.3f only", mean[0], mean[1])
+	}
+}
+
+func TestShare_LearnedSpeeds(t *testing.T) {
+	engines := []*toyEngine{{step: 0.01, growth: 8e-6, perToken: 6e-5}, {step: 0.025, growth: 8e-6, perToken: 15e-5}}
+	all := gateways(t, 2, 2)
+	a, b := all[0], all[1]
+	drive(t, a.fleet, engines, 4, 300)
+	b.now = a.now
+	if err := a.tell(b); err != nil {
+		t.Fatal(err)
+	}
+	learned, heard := a.Status(a.now), b.Status(b.now)
+	if off(learned[0].Step, 0.01) > 0.1 {
+		t.Fatalf("nothing was learned: W = %v s", learned[0].Step)
+	}
+	for i := range engines {
+		if off(heard[i].Step, learned[i].Step) > 0.01 || off(heard[i].Rate, learned[i].Rate) > 0.01 || heard[i].Measured {
+			t.Errorf("endpoint %d: W %v s, r %v, measured %v is believed; a peer has learned %v and %v",
+				i, heard[i].Step, heard[i].Rate, heard[i].Measured, learned[i].Step, learned[i].Rate)
+		}
+	}
+	for _, queries := range []float64{2, 1} {
+		b.Observe(b.Endpoints()[1], balancer.Load{Queries: queries}, b.now)
+	}
+	if s := b.Status(b.now)[1].Step; off(s, heard[1].Step) < 0.01 {
+		t.Errorf("step %v s of the endpoint's earlier process is still believed after its restart", s)
+	}
+}
+
+func TestShare_NewerSpeedOfAPeerIsBelieved(t *testing.T) {
+	enginesOf := func(step float64) []*toyEngine {
+		return []*toyEngine{{step: step, growth: 8e-6, perToken: step / 150, free: start}, {step: 0.02, growth: 8e-6, perToken: 1e-4, free: start}}
+	}
+	for _, age := range []time.Duration{time.Second, time.Minute} {
+		all := gateways(t, 2, 2)
+		a, b := all[0], all[1]
+		drive(t, b.fleet, enginesOf(0.02), 4, 200)
+		drive(t, a.fleet, enginesOf(0.05), 4, 200) // throttled, as a sees it
+		before := b.Status(b.now)[0].Step
+		b.later(age)
+		a.now = b.now
+		if err := a.tell(b); err != nil {
+			t.Fatal(err)
+		}
+		told, after := a.Status(a.now)[0].Step, b.Status(b.now)[0].Step
+		if age == time.Second && off(after, before) > 0.05 {
+			t.Errorf("a step of %v s measured just now becomes %v s by a peer's word", before, after)
+		}
+		if age == time.Minute && off(after, told) > 0.05 {
+			t.Errorf("a step measured a minute ago stays %v s, a peer tells %v s", after, told)
+		}
+	}
+}
+
+func TestShare_QueueLearnsOfRoom(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		a := gateways(t, 1, 1)[0]
+		b := &gateway{fleet: newFleet(t, "warm", 1, func(c *balancer.PoolConfig) {
+			c.Queue = balancer.QueueConfig{Max: 4, Late: 300 * time.Millisecond}
+		})}
+		busy := a.send(t, prompt(1, 1, 0, 1000))
+		if err := a.tell(b); err != nil {
+			t.Fatal(err)
+		}
+		ticket := b.join(t, &balancer.Request{Prompt: prompt(2, 1, 0, 10)})
+		wait(time.Second, a, b)
+		if silent {
+			b.Due(b.now)
+		} else {
+			busy.FirstToken(a.now)
+			if err := a.tell(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leaseOf(t, ticket)
 	}
 }
