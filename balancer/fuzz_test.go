@@ -17,6 +17,7 @@ type script struct {
 	pool  *balancer.Pool
 	now   time.Time
 	open  []*balancer.Lease
+	told  uint64 // deltas of the peer
 }
 
 // next is a number below n.
@@ -65,7 +66,7 @@ func (s *script) outcome() balancer.Outcome {
 // event makes one thing happen.
 func (s *script) event(t *testing.T) {
 	s.step()
-	kind := s.next(10)
+	kind := s.next(11)
 	if kind < 2 || len(s.open) == 0 {
 		r := &balancer.Request{Prompt: s.prompt(), MaxTokens: max(0, s.tokens()), Whole: s.next(8) == 0}
 		if l, err := s.pool.Choose(r, s.now); err == nil {
@@ -118,7 +119,23 @@ func (s *script) event(t *testing.T) {
 		s.pool.Wake(s.now)
 	case 9:
 		s.pool.Unobserved(l.Endpoint(), s.now)
+	case 10:
+		s.peer()
 	}
+}
+
+// peer lets another gateway tell nonsense of the endpoints.
+func (s *script) peer() {
+	s.told++
+	d := s.pool.Export(balancer.Cursor{}, s.now)
+	d.Until = balancer.Cursor{Run: 1, Tick: s.told}
+	for i := range d.Endpoints {
+		e := &d.Endpoints[i]
+		e.InFlight, e.Decoding, e.Pending = uint32(s.tokens()), uint32(s.tokens()), uint32(s.tokens())
+		e.Context, e.Distinct = uint32(s.tokens()), uint32(s.tokens())
+		e.Step, e.PerToken, e.FirstAgo = s.gauge(), s.gauge(), time.Duration(s.tokens())
+	}
+	_ = s.pool.Merge("peer", &d, s.now)
 }
 
 // check asks for every value that is counted or learned within its bounds.

@@ -166,7 +166,7 @@ func (l *learner) sawStep(s *speed, context, gap float64, n int, now time.Time) 
 // sawFirst takes in a first token on e of a request that had to prefill uncached tokens.
 func (l *learner) sawFirst(s *speed, uncached float64, dispatched, now time.Time) {
 	previous := s.lastFirst
-	if s.heard != nil && s.heard.first.After(previous) {
+	if s.heard != nil && s.heard.first.After(previous) && !s.heard.first.After(now) {
 		previous = s.heard.first
 	}
 	s.lastFirst = now

@@ -295,6 +295,28 @@ func TestLearner_SurvivesNonsense(t *testing.T) {
 	}
 }
 
+// What a peer told while our clock ran ahead does not keep first tokens from teaching once it is set back.
+func TestLearner_FirstTokensSurviveTheClock(t *testing.T) {
+	f := newFleet(t, "warm", 1)
+	l := f.send(t, prompt(1, 1, 0, 4))
+	d := f.Export(balancer.Cursor{}, f.now)
+	d.Endpoints[0] = balancer.SharedEndpoint{Key: d.Endpoints[0].Key, FirstAgo: time.Millisecond}
+	l.End(ended(balancer.ClientGone), f.now)
+	if err := f.Merge("peer", &d, f.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	before := f.Status(f.now)[0].Floor
+	for i := range 5 {
+		l := f.send(t, prompt(uint64(i)+2, 1, 0, 4))
+		f.later(time.Second)
+		l.FirstToken(f.now)
+		l.End(done(1), f.now)
+	}
+	if after := f.Status(f.now)[0].Floor; after < 10*before {
+		t.Errorf("after five first tokens that took a second the floor is %.3f s, before it was %.3f s", after, before)
+	}
+}
+
 // A clock that ran ahead and was set back leaves times of the future behind.
 func TestLearner_IdleProbesSurviveTheClock(t *testing.T) {
 	f := newFleet(t, "warm", 1, func(c *balancer.PoolConfig) { c.ProbeIdle = true })
