@@ -1,6 +1,6 @@
 package affinity
 
-import "math/bits"
+import "math"
 
 // block is one known block. A freed block keeps its place and is linked by child.
 type block struct {
@@ -30,9 +30,9 @@ type blocks struct {
 	shards [shardCount]shard
 }
 
-// shard is an open-addressed table of block ids, linearly probed.
+// shard finds the ids of some of the hashes.
 type shard struct {
-	slots []uint32
+	slots slots
 	n     int
 }
 
@@ -43,9 +43,7 @@ func (t *blocks) at(id uint32) *block { return &t.chunks[id>>chunkBits][id&(chun
 // shardOf and home use different bits of the hash.
 func (t *blocks) shardOf(hash uint64) *shard { return &t.shards[hash>>56] }
 
-func (s *shard) home(hash uint64) uint32 {
-	return uint32((hash*0x9e3779b97f4a7c15)>>32) & uint32(len(s.slots)-1)
-}
+func (s *shard) home(hash uint64) int { return s.slots.home(uint32(hash * 0x9e3779b97f4a7c15 >> 32)) }
 
 // find returns the id of a hash, guessing it to be a child of parent first.
 func (t *blocks) find(hash uint64, parent uint32) uint32 {
@@ -58,8 +56,7 @@ func (t *blocks) find(hash uint64, parent uint32) uint32 {
 	if len(s.slots) == 0 {
 		return noBlock
 	}
-	mask := uint32(len(s.slots) - 1)
-	for i := s.home(hash); ; i = (i + 1) & mask {
+	for i := s.home(hash); ; i = s.slots.next(i) {
 		id := s.slots[i]
 		if id == noBlock || t.at(id).hash == hash {
 			return id
@@ -81,30 +78,21 @@ func (t *blocks) add(hash uint64) uint32 {
 	}
 	*t.at(id) = block{hash: hash}
 	s := t.shardOf(hash)
-	if (s.n+1)*8 > len(s.slots)*7 {
+	if s.slots.full(s.n) {
 		t.grow(s)
 	}
-	t.place(s, id)
+	s.slots.put(id, s.home(hash))
 	s.n++
 	t.n++
 	return id
 }
 
-func (t *blocks) place(s *shard, id uint32) {
-	mask := uint32(len(s.slots) - 1)
-	i := s.home(t.at(id).hash)
-	for s.slots[i] != noBlock {
-		i = (i + 1) & mask
-	}
-	s.slots[i] = id
-}
-
 func (t *blocks) grow(s *shard) {
 	old := s.slots
-	s.slots = make([]uint32, max(8, 1<<bits.Len(uint(len(old)))))
+	s.slots = old.larger(math.MaxInt32)
 	for _, id := range old {
 		if id != noBlock {
-			t.place(s, id)
+			s.slots.put(id, s.home(t.at(id).hash))
 		}
 	}
 }
@@ -113,32 +101,11 @@ func (t *blocks) grow(s *shard) {
 func (t *blocks) remove(id uint32) {
 	b := t.at(id)
 	s := t.shardOf(b.hash)
-	mask := uint32(len(s.slots) - 1)
-	i := s.home(b.hash)
-	for s.slots[i] != id {
-		i = (i + 1) & mask
-	}
-	t.closeGap(s, i, mask)
+	s.slots.take(id, func(id uint32) int { return s.home(t.at(id).hash) })
 	s.n--
 	t.n--
 	*b = block{child: t.free}
 	t.free = id
-}
-
-// closeGap empties slot i and moves later members of its run back, so that no tombstones are needed.
-func (t *blocks) closeGap(s *shard, i, mask uint32) {
-	for j := i; ; {
-		j = (j + 1) & mask
-		id := s.slots[j]
-		if id == noBlock {
-			break
-		}
-		if home := s.home(t.at(id).hash); (j-home)&mask >= (j-i)&mask {
-			s.slots[i] = id
-			i = j
-		}
-	}
-	s.slots[i] = noBlock
 }
 
 func (t *blocks) bytes() int {

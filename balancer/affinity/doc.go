@@ -4,7 +4,7 @@
 // that hold it, so one walk down a chain tells how deep every endpoint matches. Each endpoint has a budget of blocks,
 // kept as an engine keeps its cache: least recently used first, and the tail of a chain before its head.
 //
-// Cost: a walk or an insertion is linear in the blocks of the chain; a block takes about 40 bytes and each holding of
-// it about 20 ([Index.Bytes] tells the truth). Memory is bounded by the sum of the budgets. An Index is not safe for
+// Cost: a walk or an insertion is linear in the blocks of the chain; a block takes at most 40 bytes and each holding of
+// it at most 24 ([Index.Bytes] tells the truth). Memory is bounded by the sum of the budgets. An Index is not safe for
 // concurrent use.
 package affinity

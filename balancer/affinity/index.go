@@ -276,7 +276,7 @@ func (x *Index) Size() (blocks, holdings, bytes int) {
 
 // Bytes is the memory that the index takes, as allocated.
 func (x *Index) Bytes() int {
-	n := x.blocks.bytes() + x.holders.bytes()
+	n := x.blocks.bytes() + x.holders.bytes() + cap(x.lanes)*8
 	for _, l := range x.lanes {
 		n += l.bytes()
 	}

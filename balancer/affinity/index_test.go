@@ -1,7 +1,6 @@
 package affinity_test
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -297,23 +296,5 @@ func TestIndex_AdoptKeepsOrderAndBudget(t *testing.T) {
 	x.Walk(a, start, &m)
 	if newer != 6 || m.Depth[0] != 2 {
 		t.Errorf("adopted %d of the newer and %d of the older chain, want 6 and 2", newer, m.Depth[0])
-	}
-}
-
-// TestIndex_MemoryStaysSmall fills the caches of a fleet with sessions under shared heads and weighs the index.
-func TestIndex_MemoryStaysSmall(t *testing.T) {
-	for _, endpoints := range []int{32, 96} {
-		x := affinity.New(endpoints)
-		r := rand.New(rand.NewPCG(1, 1))
-		for range endpoints * 50 {
-			c := chain(r.Uint64N(50), r.Uint64(), 20, 120)
-			x.Use(r.IntN(endpoints), c, nil, start)
-		}
-		blocks, holdings, bytes := x.Size()
-		aim := 24*holdings + 40*blocks
-		t.Logf("%d endpoints: %d blocks, %d holdings, %d bytes, aim %d", endpoints, blocks, holdings, bytes, aim)
-		if bytes > aim {
-			t.Errorf("%d endpoints: index takes %d bytes, want at most %d", endpoints, bytes, aim)
-		}
 	}
 }

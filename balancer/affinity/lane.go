@@ -1,7 +1,5 @@
 package affinity
 
-import "math/bits"
-
 // node is one holding: a block in one endpoint's order of last use. Node 0 is the head of the ring.
 type node struct {
 	block, newer, older uint32
@@ -11,7 +9,7 @@ type node struct {
 type lane struct {
 	nodes  []node
 	refs   []uint16 // requests in flight over each node, and whether it is proven
-	slots  []uint32
+	slots  slots
 	free   uint32 // linked by older
 	n      int
 	budget int
@@ -22,24 +20,27 @@ func newLane(budget int) *lane {
 	return &lane{nodes: make([]node, 1), refs: make([]uint16, 1), budget: budget}
 }
 
-func (l *lane) home(block uint32) uint32 {
-	return (block * 0x9e3779b1) >> 7 & uint32(len(l.slots)-1)
-}
+func (l *lane) home(block uint32) int { return l.slots.home(block * 0x9e3779b1) }
 
 // find returns the node of a block, 0 if there is none. guess is a node that it may well be.
 func (l *lane) find(block, guess uint32) uint32 {
 	if l.nodes[guess].block == block {
 		return guess
 	}
+	return l.search(block)
+}
+
+func (l *lane) search(block uint32) uint32 {
 	if len(l.slots) == 0 {
 		return 0
 	}
-	mask := uint32(len(l.slots) - 1)
-	for i := l.home(block); ; i = (i + 1) & mask {
+	i := l.home(block)
+	for {
 		n := l.slots[i]
 		if n == 0 || l.nodes[n].block == block {
 			return n
 		}
+		i = l.slots.next(i)
 	}
 }
 
@@ -59,42 +60,34 @@ func (l *lane) add(block uint32) uint32 {
 	l.nodes[id].block = block
 	l.refs[id] = 0
 	l.link(id)
-	if (l.n+1)*8 > len(l.slots)*7 {
+	if l.slots.full(l.n) {
 		l.growSlots()
 	}
-	l.place(id)
+	l.slots.put(id, l.home(block))
 	l.n++
 	return id
 }
 
+// most is how many nodes there will be: the budget and, as a chain comes in before what it displaces goes, usual chains.
+func (l *lane) most() int { return l.budget + l.budget/8 + 32 }
+
 func (l *lane) growNodes() {
-	size := max(64, len(l.nodes)*5/4)
-	if len(l.nodes) > l.budget { // a chain comes in before what it displaces goes
-		size = len(l.nodes) + 128
-	} else if size > l.budget {
-		size = l.budget + 1
+	size := max(64, len(l.nodes)*9/8)
+	if most := l.most() + 1; most > len(l.nodes) {
+		size = min(size, most)
 	}
-	l.nodes = append(make([]node, 0, size), l.nodes...)
-	l.refs = append(make([]uint16, 0, size), l.refs...)
+	l.nodes = append(atLeast[node](size), l.nodes...)
+	l.refs = append(atLeast[uint16](cap(l.nodes)), l.refs...)
 }
 
 func (l *lane) growSlots() {
 	old := l.slots
-	l.slots = make([]uint32, max(16, 1<<bits.Len(uint(len(old)))))
+	l.slots = old.larger(l.most())
 	for _, id := range old {
 		if id != 0 {
-			l.place(id)
+			l.slots.put(id, l.home(l.nodes[id].block))
 		}
 	}
-}
-
-func (l *lane) place(id uint32) {
-	mask := uint32(len(l.slots) - 1)
-	i := l.home(l.nodes[id].block)
-	for l.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	l.slots[i] = id
 }
 
 func (l *lane) link(id uint32) {
@@ -126,23 +119,7 @@ func (l *lane) remove(id uint32) {
 	if l.inFlight(id) {
 		l.busy--
 	}
-	mask := uint32(len(l.slots) - 1)
-	i := l.home(l.nodes[id].block)
-	for l.slots[i] != id {
-		i = (i + 1) & mask
-	}
-	for j := i; ; {
-		j = (j + 1) & mask
-		other := l.slots[j]
-		if other == 0 {
-			break
-		}
-		if home := l.home(l.nodes[other].block); (j-home)&mask >= (j-i)&mask {
-			l.slots[i] = other
-			i = j
-		}
-	}
-	l.slots[i] = 0
+	l.slots.take(id, func(id uint32) int { return l.home(l.nodes[id].block) })
 	l.nodes[id] = node{older: l.free}
 	l.refs[id] = 0
 	l.free = id
@@ -176,4 +153,7 @@ func (l *lane) release(id uint32) {
 	}
 }
 
-func (l *lane) bytes() int { return cap(l.nodes)*12 + cap(l.refs)*2 + cap(l.slots)*4 }
+// laneBytes is the memory of a lane without its tables.
+const laneBytes = 120
+
+func (l *lane) bytes() int { return laneBytes + cap(l.nodes)*12 + cap(l.refs)*2 + cap(l.slots)*4 }
