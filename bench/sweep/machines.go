@@ -42,7 +42,7 @@ func ParseFleet(text string) (Fleet, error) {
 		fields := strings.Split(strings.TrimSpace(part), ":")
 		number, preset, found := strings.Cut(fields[0], "x")
 		n, err := strconv.Atoi(number)
-		if !found || err != nil || n < 1 || len(f)+n > mostReplicas {
+		if !found || err != nil || n < 1 || n > mostReplicas-len(f) {
 			return nil, fmt.Errorf("fleet %q: want a number of replicas (1 to %d in all), x and a preset, such as 3x%s", part, mostReplicas, engine.DefaultPreset)
 		}
 		if _, err := engine.LookupPreset(preset); err != nil {
@@ -65,14 +65,12 @@ func (m *machine) set(option string) error {
 	name, value, _ := strings.Cut(option, "=")
 	x, err := strconv.ParseFloat(value, 64)
 	switch {
-	case err != nil || !(x > 0) || x > 1e7:
-		return fmt.Errorf("option %q: want slow=FACTOR or blocks=NUMBER, both positive", option)
-	case name == "slow":
+	case name == "slow" && err == nil && x > 0 && x <= 1e7:
 		m.slow = x
-	case name == "blocks":
+	case name == "blocks" && err == nil && x >= 1 && x <= 1e7:
 		m.blocks = int(x)
 	default:
-		return fmt.Errorf("option %q: want slow=FACTOR or blocks=NUMBER", option)
+		return fmt.Errorf("option %q: want slow=FACTOR above 0 or blocks=NUMBER from 1, both at most 10,000,000", option)
 	}
 	return nil
 }

@@ -68,9 +68,11 @@ func parsePolicy(text string) (func() balancer.Policy, error) {
 		}
 	}
 	switch {
-	case name == Clairvoyant && len(given) == 0:
+	case (name == Clairvoyant || name == "prefix_higress") && len(given) > 0:
+		return nil, fmt.Errorf("policy %q: %s takes no parameters", text, name)
+	case name == Clairvoyant:
 		return func() balancer.Policy { return &clairvoyant{} }, nil
-	case name == "prefix_higress" && len(given) == 0:
+	case name == "prefix_higress":
 		return func() balancer.Policy { return &prefixHigress{} }, nil
 	case !slices.Contains(PolicyNames(), name):
 		return nil, fmt.Errorf("unknown policy %q, want some of %s", name, strings.Join(PolicyNames(), ", "))

@@ -3,6 +3,7 @@ package sweep
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,18 +45,22 @@ func row(t *tabwriter.Writer, cells ...string) {
 }
 
 func (r *Result) writeWorkload(b *strings.Builder, i int) {
-	wl, cells := &r.Config.Workloads[i], r.Cells[i]
-	about := wl.About
-	if r.Config.Fleet != nil {
-		about += ", on " + r.Config.Fleet.String()
-	}
-	fmt.Fprintf(b, "%s: %s\n", wl.Name, about)
+	fmt.Fprintf(b, "%s: %s\n", r.Config.Workloads[i].Name, r.about(i))
 	t := columns(b)
 	row(t, r.head()...)
-	for k := range cells {
+	for k := range r.Cells[i] {
 		row(t, r.figures(i, k, r.baseline(), r.bound())...)
 	}
 	_ = t.Flush()
+}
+
+// about says what a workload is and what it ran on.
+func (r *Result) about(i int) string {
+	about := r.Config.Workloads[i].About
+	if r.Config.Fleet != nil {
+		about += ", on " + r.Config.Fleet.String()
+	}
+	return about
 }
 
 // head names the columns of [Result.figures].
@@ -105,10 +110,14 @@ func (r *Result) difference(i, k, base int, figure func(*Metrics) float64) strin
 		return "-"
 	}
 	d := ratio(r.Cells[i][k].Runs, r.Cells[i][base].Runs, figure)
-	if r.Config.Seeds < 2 {
-		return fmt.Sprintf("%+.1f", d.Mean)
+	digits := 1
+	if math.Abs(d.Mean) >= 100 || d.Half >= 100 {
+		digits = 0
 	}
-	return fmt.Sprintf("%+.1f ±%.1f", d.Mean, d.Half)
+	if r.Config.Seeds < 2 {
+		return fmt.Sprintf("%+.*f", digits, d.Mean)
+	}
+	return fmt.Sprintf("%+.*f ±%.*f", digits, d.Mean, digits, d.Half)
 }
 
 func (r *Result) writeMeans(b *strings.Builder) {
@@ -148,7 +157,7 @@ func (r *Result) meanRatio(k, base int, figure func(*Metrics) float64) string {
 func (r *Result) notes() string {
 	c := &r.Config
 	var b strings.Builder
-	fmt.Fprintf(&b, "Simulated engines in virtual time, the balancer's real code; seeds %d to %d", c.FirstSeed, c.FirstSeed+uint64(c.Seeds)-1)
+	fmt.Fprintf(&b, "Simulated engines in virtual time, the balancer's real code; first seed %d, %d runs each", c.FirstSeed, c.Seeds)
 	if c.Gateways > 1 {
 		fmt.Fprintf(&b, "; %d gateways that share %s", c.Gateways, c.Shared)
 	}

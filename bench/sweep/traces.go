@@ -88,7 +88,8 @@ func recorded(requests []workload.TraceRequest) []*session {
 	return all
 }
 
-// continued finds for each request the first later one whose prompt goes on where its own ends; 0: there is none.
+// continued finds for each request the first later one of the same conversation, as far as that is known, whose prompt goes on where
+// its own ends; 0: there is none.
 func continued(requests []workload.TraceRequest) []int {
 	next := make([]int, len(requests))
 	open := map[uint64][]int{} // requests without one, by the last block of their prompt
@@ -98,7 +99,7 @@ func continued(requests []workload.TraceRequest) []int {
 			waiting := open[b]
 			kept := waiting[:0]
 			for _, earlier := range waiting {
-				if len(requests[earlier].Blocks) == k+1 {
+				if len(requests[earlier].Blocks) == k+1 && requests[earlier].Session == requests[i].Session {
 					next[earlier] = i
 				} else {
 					kept = append(kept, earlier)
