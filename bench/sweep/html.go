@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 //go:embed page.html
@@ -30,30 +31,48 @@ func (r *Result) WriteHTML(w io.Writer) error {
 type page struct {
 	Notes    string
 	Baseline string
-	Means    [][]string
+	Bound    bool // is among the policies
+	Means    []tableRow
 	Parts    []part
 }
 
 type part struct {
 	Name, About string
-	Head        []string
-	Rows        [][]string
+	Groups      []group
+	Rows        []tableRow
 	Policies    []mark // the legend
 	Grid        []grid
 	Curves      []line // distribution of TTFT
 	Bars        []bar
-	BarsHeight  float64
-	Ceiling     float64 // of the hit rate, as x
 	Loads       []loads
+	Most        string // requests at the top of the load charts
+	Until       string // time at their right end
+	Replicas    []mark
 }
 
-type mark struct{ Name, Color string }
+// group is columns of the table under one heading.
+type group struct {
+	Name    string
+	Columns []string
+}
+
+type tableRow struct {
+	mark
+	Cells []tableCell
+}
+
+type tableCell struct {
+	Text  string
+	First bool // of its group
+}
+
+// mark is a name with the class that colours it.
+type mark struct{ Name, Class string }
 
 // Sizes of the charts, in the units of their view boxes.
 const (
-	chartWidth, chartHeight = 640.0, 240.0
+	chartWidth, chartHeight = 460.0, 250.0
 	loadWidth, loadHeight   = 300.0, 90.0
-	barHeight               = 22.0
 )
 
 type grid struct {
@@ -61,31 +80,52 @@ type grid struct {
 	Text string
 }
 
-type line struct{ Name, Color, Points string }
+type line struct {
+	mark
+	Points string
+}
 
 type bar struct {
-	Name, Color, Text string
-	Y, Width          float64
+	mark
+	Text         string
+	Hit, Ceiling float64 // percent
 }
 
 type loads struct {
-	Name, Most, Seconds string
-	Lines               []line
+	Name  string
+	Lines []line
 }
 
-// colors tell policies apart; from the palette of Okabe and Ito, which all eyes can read, and shades of it.
-func colors() []string {
-	return []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31", "#9e9e9e", "#444444"}
-}
+// pageColors is how many colours the page has; beyond them lines are dashed.
+const pageColors = 10
 
-func color(i int) string { return colors()[i%len(colors())] }
+// marks gives every name a colour.
+func marks(names []string) []mark {
+	all := make([]mark, len(names))
+	for i, name := range names {
+		all[i] = mark{name, fmt.Sprint("c", i%pageColors)}
+		if i/pageColors%2 == 1 {
+			all[i].Class += " dashed"
+		}
+		if name == Clairvoyant {
+			all[i].Class = "bound dashed"
+		}
+	}
+	return all
+}
 
 func (r *Result) page() page {
-	p := page{Notes: r.notes(), Baseline: r.Config.Baseline}
+	p := page{Notes: r.notes(), Baseline: r.Config.Baseline, Bound: r.bound() >= 0}
 	if len(r.Cells) > 1 {
-		for k, name := range r.Config.Policies {
-			base := r.baseline()
-			p.Means = append(p.Means, []string{name, r.meanRatio(k, base, ttft), r.meanRatio(k, base, ttftP99), r.meanRatio(k, base, whole)})
+		for k, m := range marks(r.Config.Policies) {
+			row := tableRow{mark: m}
+			for _, figure := range []func(*Metrics) float64{ttft, ttftP99, whole} {
+				row.Cells = append(row.Cells, tableCell{Text: r.meanRatio(k, r.baseline(), figure)})
+			}
+			if p.Bound {
+				row.Cells = append(row.Cells, tableCell{r.meanRatio(k, r.bound(), ttft), true}, tableCell{Text: r.meanRatio(k, r.bound(), whole)})
+			}
+			p.Means = append(p.Means, row)
 		}
 	}
 	for i := range r.Cells {
@@ -94,18 +134,44 @@ func (r *Result) page() page {
 	return p
 }
 
+// groups are the headings of [Result.figures] behind the name.
+func (r *Result) groups() []group {
+	all := []group{
+		{"TTFT, ms", []string{"mean", "p50", "p99"}},
+		{"request, s", []string{"mean", "p99"}},
+		{"a token, ms", []string{"mean", "p99"}},
+		{"", []string{"tokens/s"}},
+		{"prefix cache", []string{"hit", "ceiling"}},
+		{"", []string{"good %", "imbalance", "preempted"}},
+	}
+	if len(r.Config.Policies) > 1 {
+		all = append(all, group{"against " + r.Config.Baseline + ", %", []string{"TTFT", "p99", "request"}})
+	}
+	if r.bound() >= 0 {
+		all = append(all, group{"against the bound, %", []string{"TTFT", "request"}})
+	}
+	return all
+}
+
 func (r *Result) part(i int) part {
-	w := &r.Config.Workloads[i]
-	p := part{Name: w.Name, About: w.About, Head: r.head(), BarsHeight: barHeight * float64(len(r.Config.Policies))}
-	for k, name := range r.Config.Policies {
-		p.Policies = append(p.Policies, mark{name, color(k)})
-		p.Rows = append(p.Rows, r.figures(i, k, r.baseline(), r.bound()))
-		hit := average(r.Cells[i][k].Runs, func(m *Metrics) float64 { return m.Hit }).Mean
-		p.Ceiling = max(p.Ceiling, chartWidth*average(r.Cells[i][k].Runs, func(m *Metrics) float64 { return m.Ceiling }).Mean)
-		p.Bars = append(p.Bars, bar{name, color(k), fmt.Sprintf("%.1f %%", 100*hit), float64(k) * barHeight, chartWidth * hit})
-		p.Loads = append(p.Loads, r.Cells[i][k].drawLoads(name))
+	names := marks(r.Config.Policies)
+	p := part{Name: r.Config.Workloads[i].Name, About: r.about(i), Groups: r.groups(), Policies: names}
+	for k, m := range names {
+		row := tableRow{mark: m}
+		cells := r.figures(i, k, r.baseline(), r.bound())[1:]
+		for _, g := range p.Groups {
+			for c := range g.Columns {
+				row.Cells = append(row.Cells, tableCell{cells[0], c == 0})
+				cells = cells[1:]
+			}
+		}
+		p.Rows = append(p.Rows, row)
+		hit := 100 * average(r.Cells[i][k].Runs, func(m *Metrics) float64 { return m.Hit }).Mean
+		ceiling := 100 * average(r.Cells[i][k].Runs, func(m *Metrics) float64 { return m.Ceiling }).Mean
+		p.Bars = append(p.Bars, bar{m, fmt.Sprintf("%.1f %%", hit), hit, ceiling})
 	}
 	p.Grid, p.Curves = r.distribution(i)
+	p.drawLoads(r.Cells[i])
 	return p
 }
 
@@ -129,49 +195,87 @@ func (r *Result) distribution(i int) ([]grid, []line) {
 	x := func(seconds float64) float64 {
 		return chartWidth * math.Log(max(seconds, low)/low) / max(1e-9, math.Log(high/low))
 	}
-	var marks []grid
-	for _, s := range []float64{.01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 20, 50, 100} {
-		if s > low && s < high {
-			text := fmt.Sprintf("%g s", s)
-			if s < 1 {
-				text = fmt.Sprintf("%g ms", 1e3*s)
-			}
-			marks = append(marks, grid{x(s), text})
-		}
-	}
-	var lines []line
 	const steps = 200
-	for k, all := range sorted {
+	var lines []line
+	for k, m := range marks(r.Config.Policies) {
+		if len(sorted[k]) == 0 {
+			continue
+		}
 		var b strings.Builder
 		for s := range steps + 1 {
 			q := float64(s) / steps
-			if len(all) > 0 {
-				fmt.Fprintf(&b, "%.1f,%.1f ", x(quantile(all, q)), chartHeight*(1-q))
-			}
+			fmt.Fprintf(&b, "%.1f,%.1f ", x(quantile(sorted[k], q)), chartHeight*(1-q))
 		}
-		lines = append(lines, line{r.Config.Policies[k], color(k), b.String()})
+		fmt.Fprintf(&b, "%.1f,0", chartWidth)
+		lines = append(lines, line{m, b.String()})
 	}
-	return marks, lines
+	return timeGrid(low, high, x), lines
 }
 
-// drawLoads draws a line for each replica.
-func (c *Cell) drawLoads(name string) loads {
-	most := uint16(1)
-	for _, row := range c.loads {
-		most = max(most, slices.Max(row))
-	}
-	l := loads{Name: name, Most: fmt.Sprint(most), Seconds: fmt.Sprintf("%.0f s", float64(len(c.loads))*curveStep.Seconds())}
-	if len(c.loads) < 2 {
-		return l
-	}
-	step := max(1, len(c.loads)/300)
-	for i := range c.loads[0] {
-		var b strings.Builder
-		for s := 0; s < len(c.loads); s += step {
-			x := loadWidth * float64(s) / float64(len(c.loads)-1)
-			fmt.Fprintf(&b, "%.1f,%.1f ", x, loadHeight*(1-float64(c.loads[s][i])/float64(most)))
+// timeGrid marks round times: 1, 2 and 5 of each power of ten, or only the powers where there are many.
+func timeGrid(low, high float64, x func(float64) float64) []grid {
+	var all []grid
+	for power := time.Microsecond; power <= 1000*time.Second; power *= 10 {
+		for _, at := range []time.Duration{power, 2 * power, 5 * power} {
+			s := at.Seconds()
+			if s >= low && s <= high && (at == power || high/low < 300) {
+				all = append(all, grid{x(s), at.String()})
+			}
 		}
-		l.Lines = append(l.Lines, line{fmt.Sprint("replica ", i), color(i), b.String()})
 	}
-	return l
+	return all
+}
+
+// mostLines is how many replicas have a line each; of larger fleets it is the fullest, the mean and the emptiest.
+const mostLines = 8
+
+// drawLoads draws the load of the replicas, all policies on the same axes.
+func (p *part) drawLoads(cells []Cell) {
+	most, samples := uint16(1), 2
+	for k := range cells {
+		samples = max(samples, len(cells[k].loads))
+		for _, row := range cells[k].loads {
+			most = max(most, slices.Max(row))
+		}
+	}
+	p.Most, p.Until = fmt.Sprint(most), (time.Duration(samples-1) * curveStep).Round(time.Second).String()
+	for k := range cells {
+		l := loads{Name: p.Policies[k].Name}
+		lines, names := loadLines(cells[k].loads)
+		p.Replicas = marks(names)
+		for i, m := range p.Replicas {
+			var b strings.Builder
+			step := max(1, samples/300)
+			for s := 0; s < len(lines); s += step {
+				fmt.Fprintf(&b, "%.1f,%.1f ", loadWidth*float64(s)/float64(samples-1), loadHeight*(1-lines[s][i]/float64(most)))
+			}
+			l.Lines = append(l.Lines, line{m, b.String()})
+		}
+		p.Loads = append(p.Loads, l)
+	}
+}
+
+// loadLines are the values of the lines by sample, and what they are called.
+func loadLines(rows [][]uint16) (lines [][]float64, names []string) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	few := len(rows[0]) <= mostLines
+	for _, row := range rows {
+		values := make([]float64, len(row))
+		for i, n := range row {
+			values[i] = float64(n)
+		}
+		if !few {
+			values = []float64{slices.Max(values), mean(values), slices.Min(values)}
+		}
+		lines = append(lines, values)
+	}
+	if !few {
+		return lines, []string{"the fullest replica", "the mean", "the emptiest"}
+	}
+	for i := range rows[0] {
+		names = append(names, fmt.Sprint("replica ", i))
+	}
+	return lines, names
 }
