@@ -50,6 +50,12 @@ func PolicyNames() []string {
 	return append(policies.Names(), "prefix_higress", Clairvoyant)
 }
 
+// CheckPolicy tells what is wrong with a policy and its parameters, nil if nothing is.
+func CheckPolicy(text string) error {
+	_, err := parsePolicy(text)
+	return err
+}
+
 // parsePolicy reads a policy with its parameters. What it returns makes a fresh one for every run.
 func parsePolicy(text string) (func() balancer.Policy, error) {
 	name, rest, _ := strings.Cut(text, ":")

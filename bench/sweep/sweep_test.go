@@ -220,7 +220,7 @@ func TestParsePolicy(t *testing.T) {
 		"clairvoyant:x=1":       "no parameters",
 		"prefix_higress:ttl=60": "no parameters",
 	} {
-		if _, err := parsePolicy(text); err == nil || !strings.Contains(err.Error(), want) {
+		if err := CheckPolicy(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("policy %q: error %v, want one that tells %q", text, err, want)
 		}
 		if _, err := Run(t.Context(), Config{Policies: []string{text}, Seeds: 1}); err == nil {

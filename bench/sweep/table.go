@@ -157,7 +157,7 @@ func (r *Result) meanRatio(k, base int, figure func(*Metrics) float64) string {
 func (r *Result) notes() string {
 	c := &r.Config
 	var b strings.Builder
-	fmt.Fprintf(&b, "Simulated engines in virtual time, the balancer's real code; first seed %d, %d runs each", c.FirstSeed, c.Seeds)
+	fmt.Fprintf(&b, "Simulated engines in virtual time, the balancer's real code; first seed %d, runs: %d", c.FirstSeed, c.Seeds)
 	if c.Gateways > 1 {
 		fmt.Fprintf(&b, "; %d gateways that share %s", c.Gateways, c.Shared)
 	}

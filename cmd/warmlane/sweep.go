@@ -60,6 +60,12 @@ func (c *SweepCmd) config() (sweep.Config, error) {
 		Policies: strings.Split(c.Policies, ","), Baseline: c.Baseline, Seeds: c.Seeds, FirstSeed: c.FirstSeed, Gateways: c.Gateways,
 		SLO: sweep.SLO{TTFT: c.SLOTTFT, TPOT: c.SLOTPOT},
 	}
+	for i, policy := range cfg.Policies {
+		cfg.Policies[i] = strings.TrimSpace(policy)
+		if err := sweep.CheckPolicy(cfg.Policies[i]); err != nil {
+			return cfg, fmt.Errorf("--policies: %w", err)
+		}
+	}
 	if cfg.Baseline == "" {
 		cfg.Baseline = cfg.Policies[0]
 	}
@@ -69,6 +75,8 @@ func (c *SweepCmd) config() (sweep.Config, error) {
 		return cfg, errors.New("--seeds must be at least 1, --gateways 1 to 64")
 	case !slices.Contains(cfg.Policies, cfg.Baseline):
 		return cfg, fmt.Errorf("--baseline %s is not one of --policies", cfg.Baseline)
+	case c.Trace != "" && c.Workload != "trace":
+		return cfg, errors.New("--trace is read for --workload trace alone")
 	case c.SLOTTFT <= 0 || c.SLOTPOT <= 0:
 		return cfg, errors.New("--slo-ttft and --slo-tpot must be positive")
 	}
