@@ -192,3 +192,34 @@ func TestPool_ManyGoroutinesDoNotCollapse(t *testing.T) {
 		t.Errorf("64 goroutines on one pool do %.2f of what one does, want at least %v", best, least)
 	}
 }
+
+// BenchmarkShare is one exchange of two gateways: ten requests of 8k tokens placed since the last one, exported, and
+// merged by the other. Choosing and ending them is not counted.
+func BenchmarkShare(b *testing.B) {
+	for _, endpoints := range []int{8, 100, 1000} {
+		b.Run(fmt.Sprintf("endpoints=%d", endpoints), func(b *testing.B) {
+			f, prompts := benchFleet(b, endpoints, 128)
+			other, _ := benchFleet(b, endpoints, 128)
+			since := f.Export(balancer.Cursor{}, f.now).Until
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				var leases []*balancer.Lease
+				for k := range 10 {
+					leases = append(leases, f.send(b, prompts[(i*10+k)*7%len(prompts)]))
+				}
+				b.StartTimer()
+				d := f.Export(since, f.now)
+				since = d.Until
+				if err := other.Merge("f", &d, f.now); err != nil && i > 0 {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				for _, l := range leases {
+					f.answer(l)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}

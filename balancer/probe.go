@@ -69,7 +69,6 @@ func (k ProbeKind) timeout() time.Duration {
 func (p *Pool) Due(now time.Time) []Probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.forgetSilent(now)
 	p.serveQueue(now)
 	var due []Probe
 	for _, e := range p.endpoints {

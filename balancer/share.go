@@ -169,7 +169,6 @@ func (p *Pool) Merge(from string, d *Delta, now time.Time) error {
 	gap := !snapshot && (d.Since.Run != pr.until.Run || d.Since.Placed > pr.until.Placed)
 	p.mergeLoad(pr, d, now)
 	pr.until, pr.heard = d.Until, now
-	s.check = time.Time{}
 	p.mergePlacements(d, now)
 	p.serveQueue(now)
 	if gap {
@@ -275,25 +274,17 @@ func (e *Endpoint) takeIn(l *counts, sign int, now time.Time) {
 	}
 }
 
-// hear notes what a peer tells of an endpoint's speed. Until a peer's first token the engine has been busy with its prompt.
+// hear notes what a peer tells of an endpoint's speed. Until its first token the engine has been busy with its prompt.
 func (s *speed) hear(told *SharedEndpoint, now time.Time) {
 	if s.heard == nil {
 		s.heard = new(heard)
 	}
-	if first := now.Add(-told.FirstAgo); told.FirstAgo > 0 {
-		s.heard.first = later(s.heard.first, first)
-		s.lastWait = later(s.lastWait, first)
+	if first := now.Add(-told.FirstAgo); told.FirstAgo > 0 && first.After(s.heard.first) {
+		s.heard.first = first
 	}
 	if told.Step > 0 && told.PerToken > 0 {
 		s.heard.step, s.heard.perTok, s.heard.at = told.Step, told.PerToken, now
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // forgetSilent takes out the load of peers that have been silent.
