@@ -79,7 +79,10 @@ func (p *Pool) Export(since Cursor, now time.Time) Delta {
 	}
 	s.tick++
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
-	d := Delta{Since: since, Until: Cursor{Run: s.run, Tick: s.tick, Placed: s.log.next}}
+	d := Delta{
+		Since: since, Until: Cursor{Run: s.run, Tick: s.tick, Placed: s.log.next},
+		Endpoints: make([]SharedEndpoint, 0, len(p.endpoints)),
+	}
 	place := make([]int, len(p.endpoints)) // in d.Endpoints, from 1 on
 	list := func(i int) int {
 		if place[i] == 0 {
