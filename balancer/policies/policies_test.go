@@ -272,7 +272,7 @@ func TestWarm_IsTheFormula(t *testing.T) {
 	c.Distinct, c.New, c.Tail, c.KV = 15000, 4000, 30, 21000
 	c.Matched, c.Uncached, c.Bought, c.Penalty = 2000, 4400, 4100, 0.7
 	must(t, "warm", nil).Pick(v)
-	const w, rho, l, o = 4.0, 0.5, 6400.0, 200.0
+	const w, rho, l, o = 4.0, 0.3, 6400.0, 200.0
 	s := c.Step + c.PerContext*(c.Context+l+o/2)
 	soft := 0.08 * c.KV
 	m := soft * math.Log(1+math.Exp((c.Distinct+c.New+c.Tail+o/2+7*o/2-c.KV)/soft)) / c.Distinct * o * s

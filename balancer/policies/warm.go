@@ -12,7 +12,7 @@ type warm struct {
 func newWarm(p *params) balancer.Policy {
 	return warm{
 		first:   p.number("w", 4, 0.1, 100),
-		rho:     p.number("rho", 0.5, 0, 1),
+		rho:     p.number("rho", 0.3, 0, 1),
 		session: p.number("session_bonus", 0, 0, 60),
 	}
 }
