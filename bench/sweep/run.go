@@ -45,8 +45,10 @@ type replica struct {
 // gateway is one balancer.
 type gateway struct {
 	run    *run
+	name   string
 	pool   *balancer.Pool
-	tended time.Duration // when it will be next
+	told   []balancer.Cursor // what each gateway has been told
+	tended time.Duration     // when it will be next
 }
 
 // flight is one attempt of a request, or of a probe, on a replica.
@@ -121,6 +123,9 @@ func (r *run) begin() {
 			r.agenda.add(part, func(now time.Duration) { g.scrapeAgain(k, now) })
 		}
 		g.tend(0)
+		if r.shared != SharedNothing && len(r.gateways) > 1 {
+			r.agenda.add(tellEvery*time.Duration(i)/time.Duration(len(r.gateways)), g.tellAgain)
+		}
 	}
 	for _, f := range r.plan.faults {
 		r.agenda.add(f.at, func(time.Duration) { r.suffer(f) })
@@ -386,7 +391,7 @@ func newRun(p *plan, seed uint64, policy balancer.Policy, gateways int, shared S
 		if err != nil {
 			return nil, err
 		}
-		r.gateways = append(r.gateways, &gateway{run: r, pool: pool})
+		r.gateways = append(r.gateways, &gateway{run: r, name: fmt.Sprint("gateway-", i), pool: pool, told: make([]balancer.Cursor, gateways)})
 	}
 	return r, nil
 }

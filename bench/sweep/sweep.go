@@ -56,7 +56,8 @@ func CheckPolicy(text string) error {
 	return err
 }
 
-// parsePolicy reads a policy with its parameters. What it returns makes a fresh one for every run.
+// parsePolicy reads a policy with its parameters; sample=no shows it all endpoints of a fleet, however large. What it returns
+// makes a fresh one for every run.
 func parsePolicy(text string) (func() balancer.Policy, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	given := map[string]any{}
@@ -83,7 +84,14 @@ func parsePolicy(text string) (func() balancer.Policy, error) {
 	case !slices.Contains(PolicyNames(), name):
 		return nil, fmt.Errorf("unknown policy %q, want some of %s", name, strings.Join(PolicyNames(), ", "))
 	}
+	all := given["sample"] == "no"
+	if all {
+		delete(given, "sample")
+	}
 	policy, err := policies.New(name, given)
+	if all {
+		policy = struct{ balancer.Policy }{policy} // what hides that it could live with a sample
+	}
 	return func() balancer.Policy { return policy }, err
 }
 

@@ -25,7 +25,7 @@ const (
 	h100 = "h100-80-llama3-8b"
 )
 
-// Workloads lists all of them: sixteen, and those with the fleet and the traffic four times as large.
+// Workloads lists all of them: sixteen, then those with the fleet and the traffic 4 and 16 times as large.
 func Workloads() []Workload {
 	base := []Workload{
 		{Name: "headline-a", About: "3 x A10; 60 conversations of 5 turns, 20 at once; 200 tokens a turn, answers G(300, 800)", write: headline(false)},
@@ -45,41 +45,56 @@ func Workloads() []Workload {
 		{Name: "aborts", About: "tenants; 20 % of the requests are cancelled, a fifth of those before the first token", write: tenants(0, true)},
 		{Name: "hetero", About: "agent on H100, H20, H100, H20", write: agent(h100, h20)},
 	}
-	all := make([]Workload, 0, 2*len(base))
-	for _, w := range base {
-		w.scale = 1
-		all = append(all, w)
-	}
-	for _, w := range base {
-		w.Name, w.About, w.scale = w.Name+"16", "four times the fleet and the traffic of "+w.Name, 4
-		all = append(all, w)
+	all := make([]Workload, 0, 3*len(base))
+	for _, size := range sizes() {
+		for _, w := range base {
+			if size.scale > 1 {
+				w.Name, w.About = w.Name+size.suffix, fmt.Sprintf("%d times the fleet and the traffic of %s", size.scale, w.Name)
+			}
+			w.scale = size.scale
+			all = append(all, w)
+		}
 	}
 	return all
 }
 
-// Find returns the workloads of a comma separated list of names; all is the sixteen, all16 the large ones.
+type size struct {
+	suffix string // of names; about the number of replicas
+	scale  int
+}
+
+func sizes() []size { return []size{{"", 1}, {"16", 4}, {"64", 16}} }
+
+// Find returns the workloads of a comma separated list of names; all is the sixteen, all16 and all64 the large ones.
 func Find(list string) ([]Workload, error) {
 	all := Workloads()
 	var found []Workload
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
-		at := slices.IndexFunc(all, func(w Workload) bool { return w.Name == name })
-		switch {
-		case name == "all":
-			found = append(found, all[:len(all)/2]...)
-		case name == "all16":
-			found = append(found, all[len(all)/2:]...)
-		case at >= 0:
-			found = append(found, all[at])
-		default:
-			var names []string
-			for _, w := range all {
-				names = append(names, w.Name)
+		suffix, every := strings.CutPrefix(name, "all")
+		var names []string
+		before := len(found)
+		for _, w := range all {
+			names = append(names, w.Name)
+			if w.Name == name || every && w.size() == suffix {
+				found = append(found, w)
 			}
-			return nil, fmt.Errorf("unknown workload %q, want all, all16 or some of %s", name, strings.Join(names, ", "))
+		}
+		if len(found) == before {
+			return nil, fmt.Errorf("unknown workload %q, want all, all16, all64 or some of %s", name, strings.Join(names, ", "))
 		}
 	}
 	return found, nil
+}
+
+// size is the suffix of its name.
+func (w *Workload) size() string {
+	for _, size := range sizes() {
+		if size.scale == w.scale {
+			return size.suffix
+		}
+	}
+	return ""
 }
 
 // jitter is what every arrival is late by, at most.
