@@ -55,6 +55,7 @@ const (
 type session struct {
 	id    string
 	begin time.Duration // of the first request; in a closed loop after the end of the session before
+	ended time.Duration // when its last answer did, where that was recorded
 	turns []turn
 }
 

@@ -167,7 +167,7 @@ func (r *run) request(s *session, number int, now time.Duration) {
 	f := &flight{session: s, number: number, turn: t, gateway: r.gatewayFor(s, number)}
 	f.prompt = tokenize.Prompt{Bytes: tokenize.BlockBytes / coarseTokens * t.prompt, Tokens: t.prompt, Blocks: known(t.coarse, t.prompt, coarseTokens)}
 	f.record = Record{Arrived: now, Prompt: t.prompt, Turn: number + 1, Ideal: r.ceiling.find(known(t.fine, t.prompt-1, fineTokens)) * fineTokens}
-	r.ceiling.add(known(t.fine, t.prompt, fineTokens))
+	r.ceiling.add(t.fine)
 	r.sessions[s] = f
 	if t.early > 0 {
 		r.agenda.add(now+t.early, func(now time.Duration) { r.leaves(s, number, now) })
@@ -285,7 +285,6 @@ func (r *run) conclude(f *flight, now time.Duration) {
 	f.ended = true
 	f.record.Ended, f.record.Output = now, f.Generated
 	f.record.Preemptions += f.Preemptions
-	r.ceiling.add(known(f.turn.fine, f.turn.prompt+f.Generated, fineTokens))
 	r.records = append(r.records, f.record)
 	s, next := f.session, f.number+1
 	delete(r.sessions, s)

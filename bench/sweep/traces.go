@@ -52,40 +52,65 @@ func subdivide(blocks []uint64, world uint64, prompt, had, blockTokens int) []ui
 	return chain
 }
 
-// Trace is the workload of recorded requests, each at its own time. It has no fleet of its own.
-func Trace(name string, requests []workload.TraceRequest) Workload {
-	sessions := recorded(requests)
-	return Workload{Name: name, About: fmt.Sprintf("%d recorded requests", len(sessions)), scale: 1, write: func(*Workload, uint64) *plan {
+// Trace is the workload of recorded requests, each at its own time; at a rate of 2 they come twice as fast. It has no fleet
+// of its own.
+func Trace(name string, requests []workload.TraceRequest, rate float64) Workload {
+	sessions := recorded(requests, rate)
+	return Workload{Name: name, About: fmt.Sprintf("%d recorded requests", len(requests)), scale: 1, write: func(*Workload, uint64) *plan {
 		return &plan{sessions: sessions}
 	}}
 }
 
-// recorded makes sessions of one request each. What an answer was is not recorded, but a later prompt that continues an earlier one
-// quotes it: there the blocks of the earlier request go on with those of the later.
-func recorded(requests []workload.TraceRequest) []*session {
-	all := make([]*session, 0, len(requests))
+// recorded makes sessions. What an answer was is not recorded, but a later prompt that continues an earlier one quotes it:
+// there the blocks of the earlier request go on with those of the later. If the trace tells when answers ended, the later
+// request waits for the answer as its caller did; otherwise it comes at its own time.
+func recorded(requests []workload.TraceRequest, rate float64) []*session {
+	var all []*session
 	next := continued(requests)
+	of := make([]*session, len(requests)) // the session that goes on with this request
 	for i := range requests {
 		r := &requests[i]
 		if r.Output < 1 {
 			continue // no engine has generated nothing: it failed, or was no generation
 		}
-		t := turn{prompt: r.Input, output: r.Output, said: r.Output, chunks: []uint64{key(0, i)}}
-		if r.BlockTokens > 0 {
-			blocks, length := r.Blocks, r.Input
-			if n := next[i]; n > 0 {
-				blocks, length = requests[n].Blocks, min(requests[n].Input, r.Input+r.Output)
+		t := recordedTurn(requests, i, next[i])
+		s := of[i]
+		if s == nil {
+			s = &session{id: fmt.Sprint("r", i), begin: stretch(r.At, rate)}
+			if r.Session >= 0 {
+				s.id = fmt.Sprint("s", r.Session)
 			}
-			t.fine = subdivide(blocks, 0, length, r.BlockTokens, fineTokens)
-			t.coarse = subdivide(blocks, 0, length, r.BlockTokens, coarseTokens)
+			all = append(all, s)
+		} else {
+			t.think = stretch(max(0, r.At-s.ended), rate)
 		}
-		id := fmt.Sprint("r", i)
-		if r.Session >= 0 {
-			id = fmt.Sprint("s", r.Session)
+		s.turns = append(s.turns, t)
+		s.ended = r.At + r.Total
+		if n := next[i]; n > 0 && r.Total > 0 && requests[n].At >= s.ended-clockStep && (of[n] == nil || of[n].ended < s.ended) {
+			of[n] = s
 		}
-		all = append(all, &session{id: id, begin: r.At, turns: []turn{t}})
 	}
 	return all
+}
+
+// clockStep is the precision of times in traces.
+const clockStep = 2 * time.Millisecond
+
+func stretch(d time.Duration, rate float64) time.Duration { return time.Duration(float64(d) / rate) }
+
+// recordedTurn is request i, which request n continues, 0 for none.
+func recordedTurn(requests []workload.TraceRequest, i, n int) turn {
+	r := &requests[i]
+	t := turn{prompt: r.Input, output: r.Output, said: r.Output, chunks: []uint64{key(0, i)}}
+	if r.BlockTokens > 0 {
+		blocks, length := r.Blocks, r.Input
+		if n > 0 {
+			blocks, length = requests[n].Blocks, min(requests[n].Input, r.Input+r.Output)
+		}
+		t.fine = subdivide(blocks, 0, length, r.BlockTokens, fineTokens)
+		t.coarse = subdivide(blocks, 0, length, r.BlockTokens, coarseTokens)
+	}
+	return t
 }
 
 // continued finds for each request the first later one of the same conversation, as far as that is known, whose prompt goes on where

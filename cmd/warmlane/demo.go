@@ -32,6 +32,7 @@ type DemoCmd struct {
 	Replicas    int      `default:"3" help:"Simulated replicas."`
 	Preset      string   `default:"a10-llama3-8b" help:"GPU and model of the replicas, as in warmlane engine."`
 	Seed        uint64   `default:"1" help:"Seed of the text, the order and the answers, equal for all policies."`
+	Trace       string   `help:"Record the requests of the last policy in this file, for warmlane plan and sweep. Times in it are wall clock: give them --rate with the inverse of --time-scale."`
 	Keep        bool     `help:"Leave the last gateway and its replicas running, to try by hand."`
 }
 
@@ -91,14 +92,18 @@ func (c *DemoCmd) compare(ctx context.Context, bars *progress) (*report.Comparis
 	result := &report.Comparison{Seed: c.Seed, Engine: c.Preset, Published: c.published()}
 	var last *stage
 	tokens, answers := 0, 0
-	for _, policy := range c.Policies {
+	for i, policy := range c.Policies {
+		traceFile := ""
+		if i == len(c.Policies)-1 {
+			traceFile = c.Trace
+		}
 		if last != nil {
 			if err := last.close(); err != nil {
 				return nil, nil, fmt.Errorf("ending %s: %w", policy, err)
 			}
 		}
 		var err error
-		if last, err = raise(policy, c.replica(), c.Replicas); err != nil {
+		if last, err = raise(policy, c.replica(), c.Replicas, traceFile); err != nil {
 			return nil, nil, err
 		}
 		r, counts, err := c.play(ctx, last, bars.track(policy, c.Sessions*c.Turns, c.TimeScale))

@@ -15,7 +15,7 @@ import (
 func played(t *testing.T, policy string) report.Policy {
 	t.Helper()
 	c := DemoCmd{TimeScale: 20, Sessions: 9, Turns: 3, Concurrency: 5, Replicas: 3, Preset: "a10-llama3-8b", Seed: 1}
-	s, err := raise(policy, c.replica(), c.Replicas)
+	s, err := raise(policy, c.replica(), c.Replicas, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestDemo_WarmFindsThePastThatRoundRobinLoses(t *testing.T) {
 
 func TestDemo_AKeptStageAnswers(t *testing.T) {
 	c := DemoCmd{TimeScale: 100, Preset: "a10-llama3-8b"}
-	s, err := raise("warm", c.replica(), 1)
+	s, err := raise("warm", c.replica(), 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}

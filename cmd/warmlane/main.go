@@ -18,6 +18,7 @@ type commands struct {
 	Check   CheckCmd   `cmd:"" help:"Check a configuration file and print its routes."`
 	Demo    DemoCmd    `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
 	Sweep   SweepCmd   `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`
+	Plan    PlanCmd    `cmd:"" help:"Tell from recorded traffic how many replicas each policy needs for a service level."`
 	Engine  EngineCmd  `cmd:"" help:"Run simulated inference engines."`
 	Load    LoadCmd    `cmd:"" help:"Drive an OpenAI-compatible URL with multi-turn conversations and measure it."`
 	Version VersionCmd `cmd:"" help:"Print the version."`

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/vbauerster/cupwriter"
@@ -73,6 +74,16 @@ func (p *progress) count(name string, total int) func() {
 	)
 	p.live = append(p.live, bar)
 	return bar.Increment
+}
+
+// say returns what tells of a step of unknown number, such as a size that is tried for a policy. It may be called from any goroutine.
+func (p *progress) say(what string) func(name string, size int) {
+	var mu sync.Mutex
+	return func(name string, size int) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = fmt.Fprintf(p.out, "%s %s with %d\n", what, name, size)
+	}
 }
 
 // close ends the display; bars that are not full stay as they are.

@@ -22,7 +22,8 @@ type stage struct {
 }
 
 // raise opens the replicas and a gateway that balances over them by the policy. close must be called on it.
-func raise(policy string, replica engine.Config, replicas int) (*stage, error) {
+// It records the requests in traceFile unless that is "".
+func raise(policy string, replica engine.Config, replicas int, traceFile string) (*stage, error) {
 	s := &stage{end: func() {}, ended: make(chan error, 1)}
 	for i := range replicas {
 		replica.Replica = i
@@ -32,20 +33,20 @@ func raise(policy string, replica engine.Config, replicas int) (*stage, error) {
 		}
 		s.servers = append(s.servers, server)
 	}
-	if err := s.gateway(policy, replica.Model); err != nil {
+	if err := s.gateway(policy, replica.Model, traceFile); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *stage) gateway(policy, model string) error {
+func (s *stage) gateway(policy, model, traceFile string) error {
 	cfg, err := config.FromPools([]string{model + "=" + strings.Join(s.engines(), ",")})
 	if err != nil {
 		return fmt.Errorf("configuring the gateway: %w", err)
 	}
 	cfg.Pools[0].Policy = config.Policy{Name: policy}
 	cfg.Server.LameDuck = 0 // nobody has to notice that it stops
-	cfg.Observe.Explain = true
+	cfg.Observe.Explain, cfg.Observe.TraceFile = true, traceFile
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("opening a port for the gateway: %w", err)

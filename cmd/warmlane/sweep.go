@@ -25,6 +25,7 @@ type SweepCmd struct {
 	Gateways  int           `default:"1" help:"Gateways over one fleet; requests are spread over them at random."`
 	Shared    string        `default:"nothing" enum:"nothing,load,index" help:"What the gateways tell each other: ${enum}."`
 	Trace     string        `type:"existingfile" help:"Recorded requests for the workload trace: Mooncake's, Azure's or warmlane's own file."`
+	Rate      float64       `default:"1" help:"Let the recorded requests arrive this many times as fast."`
 	SLOTTFT   time.Duration `name:"slo-ttft" default:"500ms" help:"Time to first token that a good request keeps."`
 	SLOTPOT   time.Duration `name:"slo-tpot" default:"60ms" help:"Time a token that a good request keeps."`
 	JSON      bool          `name:"json" help:"Print the result as one JSON object."`
@@ -77,8 +78,8 @@ func (c *SweepCmd) config() (sweep.Config, error) {
 		return cfg, fmt.Errorf("--baseline %s is not one of --policies", cfg.Baseline)
 	case c.Trace != "" && c.Workload != "trace":
 		return cfg, errors.New("--trace is read for --workload trace alone")
-	case c.SLOTTFT <= 0 || c.SLOTPOT <= 0:
-		return cfg, errors.New("--slo-ttft and --slo-tpot must be positive")
+	case c.SLOTTFT <= 0 || c.SLOTPOT <= 0 || c.Rate <= 0:
+		return cfg, errors.New("--slo-ttft, --slo-tpot and --rate must be positive")
 	}
 	var err error
 	if c.Fleet != "" {
@@ -97,7 +98,7 @@ func (c *SweepCmd) config() (sweep.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	cfg.Workloads = []sweep.Workload{sweep.Trace("trace", requests)}
+	cfg.Workloads = []sweep.Workload{sweep.Trace("trace", requests, c.Rate)}
 	return cfg, nil
 }
 
