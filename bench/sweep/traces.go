@@ -56,7 +56,11 @@ func subdivide(blocks []uint64, world uint64, prompt, had, blockTokens int) []ui
 // of its own.
 func Trace(name string, requests []workload.TraceRequest, rate float64) Workload {
 	sessions := recorded(requests, rate)
-	return Workload{Name: name, About: fmt.Sprintf("%d recorded requests", len(requests)), scale: 1, write: func(*Workload, uint64) *plan {
+	n := 0
+	for _, s := range sessions {
+		n += len(s.turns)
+	}
+	return Workload{Name: name, About: fmt.Sprintf("%d recorded requests", n), scale: 1, write: func(*Workload, uint64) *plan {
 		return &plan{sessions: sessions}
 	}}
 }

@@ -33,7 +33,7 @@ func TestContinued_FindsTheNextPromptThatQuotes(t *testing.T) {
 func TestTrace_AnswersAreFoundAgainThroughTheNextPrompt(t *testing.T) {
 	w := Trace("trace", []workload.TraceRequest{
 		quoted(0, 7, 128, 40, 1, 2), quoted(1, 8, 500, 0, 9), quoted(20, 7, 256, 20, 1, 2, 3, 4), quoted(40, -1, 256, 20, 1, 2, 3, 5),
-	})
+	}, 1)
 	p := w.write(&w, 1).on(Fleet{{preset: a10}})
 	if len(p.sessions) != 3 || p.sessions[0].id != "s7" || p.sessions[2].id != "r3" || w.About != "3 recorded requests" {
 		t.Fatalf("%d sessions, %+v: want those that generated", len(p.sessions), p.sessions[0])

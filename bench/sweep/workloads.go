@@ -46,24 +46,24 @@ func Workloads() []Workload {
 		{Name: "hetero", About: "agent on H100, H20, H100, H20", write: agent(h100, h20)},
 	}
 	all := make([]Workload, 0, 3*len(base))
-	for _, size := range sizes() {
+	for _, large := range scales() {
 		for _, w := range base {
-			if size.scale > 1 {
-				w.Name, w.About = w.Name+size.suffix, fmt.Sprintf("%d times the fleet and the traffic of %s", size.scale, w.Name)
+			if large.factor > 1 {
+				w.Name, w.About = w.Name+large.suffix, fmt.Sprintf("%d times the fleet and the traffic of %s", large.factor, w.Name)
 			}
-			w.scale = size.scale
+			w.scale = large.factor
 			all = append(all, w)
 		}
 	}
 	return all
 }
 
-type size struct {
+type scale struct {
 	suffix string // of names; about the number of replicas
-	scale  int
+	factor int
 }
 
-func sizes() []size { return []size{{"", 1}, {"16", 4}, {"64", 16}} }
+func scales() []scale { return []scale{{"", 1}, {"16", 4}, {"64", 16}} }
 
 // Find returns the workloads of a comma separated list of names; all is the sixteen, all16 and all64 the large ones.
 func Find(list string) ([]Workload, error) {
@@ -76,7 +76,7 @@ func Find(list string) ([]Workload, error) {
 		before := len(found)
 		for _, w := range all {
 			names = append(names, w.Name)
-			if w.Name == name || every && w.size() == suffix {
+			if w.Name == name || every && w.suffix() == suffix {
 				found = append(found, w)
 			}
 		}
@@ -87,11 +87,11 @@ func Find(list string) ([]Workload, error) {
 	return found, nil
 }
 
-// size is the suffix of its name.
-func (w *Workload) size() string {
-	for _, size := range sizes() {
-		if size.scale == w.scale {
-			return size.suffix
+// suffix is that of its name, by its size.
+func (w *Workload) suffix() string {
+	for _, s := range scales() {
+		if s.factor == w.scale {
+			return s.suffix
 		}
 	}
 	return ""
