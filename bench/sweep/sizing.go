@@ -179,8 +179,11 @@ func (s *search) try(replicas int) Trial {
 		of func(*Metrics) float64
 		to *float64
 	}{
-		{ttft, &t.TTFT}, {ttftP99, &t.TTFTp99}, {whole, &t.RT},
-		{func(m *Metrics) float64 { return m.TPOTp99 }, &t.TPOTp99}, {func(m *Metrics) float64 { return m.Hit }, &t.Hit},
+		{ttft, &t.TTFT},
+		{ttftP99, &t.TTFTp99},
+		{whole, &t.RT},
+		{func(m *Metrics) float64 { return m.TPOTp99 }, &t.TPOTp99},
+		{func(m *Metrics) float64 { return m.Hit }, &t.Hit},
 	} {
 		*figure.to = average(all, figure.of).Mean
 	}

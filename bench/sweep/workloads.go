@@ -75,13 +75,15 @@ func Find(list string) ([]Workload, error) {
 		var names []string
 		before := len(found)
 		for _, w := range all {
-			names = append(names, w.Name)
+			if w.scale == 1 {
+				names = append(names, w.Name)
+			}
 			if w.Name == name || every && w.suffix() == suffix {
 				found = append(found, w)
 			}
 		}
 		if len(found) == before {
-			return nil, fmt.Errorf("unknown workload %q, want all, all16, all64 or some of %s", name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("unknown workload %q, want all, all16, all64 or some of %s, also with 16 or 64 behind them", name, strings.Join(names, ", "))
 		}
 	}
 	return found, nil

@@ -41,7 +41,7 @@ func TestSweep_TellsWhatIsWrongWithItsCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]string{
-		"--workload headline-z":                    `unknown workload "headline-z", want all, all16 or some of headline-a`,
+		"--workload headline-z":                    `unknown workload "headline-z", want all, all16, all64 or some of headline-a`,
 		"--policies warm,warmer":                   `unknown policy "warmer", want some of cache_aware`,
 		"--policies warm:x=3":                      "x",
 		"--policies warm:w":                        "want name=value",
@@ -52,7 +52,7 @@ func TestSweep_TellsWhatIsWrongWithItsCommandLine(t *testing.T) {
 		"--seeds 0":                                "--seeds must be at least 1",
 		"--gateways 0":                             "--gateways 1 to 64",
 		"--gateways 65":                            "--gateways 1 to 64",
-		"--slo-ttft 0s":                            "--slo-ttft and --slo-tpot must be positive",
+		"--slo-ttft 0s":                            "--slo-ttft, --slo-tpot and --rate must be positive",
 		"--shared everything":                      "--shared must be one of",
 		"--workload trace":                         "wants --trace FILE and --fleet",
 		"--workload trace --fleet 1xa10-llama3-8b": "wants --trace FILE and --fleet",
