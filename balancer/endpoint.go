@@ -41,7 +41,7 @@ type Endpoint struct {
 
 	health  health
 	speed   speed
-	trust   float64
+	trust   trust
 	scraped scraped
 	epoch   uint64 // grows with each restart seen
 	doubted bool   // has refused for want of capacity and not answered since, in a pool with a queue
@@ -82,7 +82,7 @@ func (e *Endpoint) init(index int, cfg EndpointConfig) {
 	if cfg.Weight <= 0 {
 		cfg.Weight = 1
 	}
-	e.index, e.cfg, e.trust = index, cfg, 1
+	e.index, e.cfg, e.trust = index, cfg, newTrust()
 	e.urlHash = hashSession(cfg.URL)
 	e.speed.forget()
 }
@@ -110,21 +110,6 @@ func (e *Endpoint) serves(model string) bool {
 		}
 	}
 	return false
-}
-
-const (
-	trustWeight = 0.05 // of one more answer
-	trustFrom   = 256  // predicted tokens below which an answer says nothing about trust
-)
-
-// sawCached compares what the engine found in its cache with what was predicted.
-func (e *Endpoint) sawCached(predicted, length int, o Outcome) {
-	if predicted < trustFrom || o.CachedTokens < 0 || o.PromptTokens <= 0 {
-		return
-	}
-	want := float64(predicted) / float64(length)
-	got := float64(o.CachedTokens) / float64(o.PromptTokens)
-	e.trust += trustWeight * (min(1, got/want) - e.trust)
 }
 
 // presumeDone moves answers in one piece past their first token where the estimate says that it would have come.

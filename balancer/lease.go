@@ -18,6 +18,7 @@ type Lease struct {
 	uncached  int // tokens charged to pending
 	loose     int // tokens of prompt that lie in no full block
 	predicted int // tokens believed cached, not scaled by trust
+	band      int // of the age of that belief
 	relayed   int // tokens of the answer so far
 
 	probe bool
@@ -41,7 +42,8 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	chain := r.blocks()
 	l.loose = l.prompt - r.tokensIn(len(chain))
 	l.predicted = min(r.tokensIn(int(p.match.Depth[e.index])), l.prompt)
-	l.uncached = l.prompt - int(e.trust*float64(l.predicted))
+	l.band = trustBand(p.index.Age(e.index, &p.match))
+	l.uncached = l.prompt - int(e.trust.of(l.band)*float64(l.predicted))
 	l.estimate = seconds(e.speed.floor + float64(p.load(e, &counts{}).pending+l.uncached)*e.speed.perTok)
 	p.index.Use(e.index, chain, &p.match, now)
 	p.noteSent(e, chain)
@@ -171,7 +173,7 @@ func (l *Lease) learn(o Outcome) {
 	if l.probe {
 		return
 	}
-	l.endpoint.sawCached(l.predicted, l.prompt, o)
+	l.pool.sawCached(l, o)
 	tokens := o.OutputTokens
 	if tokens < 0 && o.Streamed {
 		tokens = l.relayed

@@ -87,6 +87,9 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 	if l.KVTokens <= 0 {
 		l.KVTokens = e.scraped.load.KVTokens
 	}
+	if l.KVTokens != e.scraped.load.KVTokens {
+		e.trust.resize()
+	}
 	if l.Started.IsZero() {
 		l.Started = e.scraped.load.Started
 	}
@@ -115,21 +118,10 @@ func (p *Pool) restarted(e *Endpoint) {
 	p.index.Drop(e.index)
 	p.share.restarted(e)
 	e.speed.forget()
-	e.trust = 1
+	e.trust = newTrust()
 	e.epoch++
 	e.scraped = scraped{load: Load{KVTokens: e.scraped.load.KVTokens, Models: e.scraped.load.Models}}
 	p.learner.refit()
-}
-
-// setBudget lets the index hold for e what its engine can hold.
-func (p *Pool) setBudget(e *Endpoint) {
-	tokens := e.scraped.load.KVTokens
-	if tokens <= 0 {
-		tokens = p.cfg.DefaultKVTokens
-	}
-	if budget := max(1, tokens/p.cfg.BlockTokens); budget != p.index.Budget(e.index) {
-		p.index.SetBudget(e.index, budget)
-	}
 }
 
 // Unobserved notes a scrape of e that failed. It is no evidence against an endpoint; what was known grows stale, and

@@ -102,7 +102,7 @@ func (p *Pool) statusOf(e *Endpoint, now time.Time) EndpointStatus {
 		InFlight: e.count.inFlight, Decoding: e.count.decoding, Pending: e.count.pending, Context: e.count.context,
 		Peers: p.load(e, &counts{}).inFlight - e.count.inFlight, Foreign: foreign, Sent: e.sent,
 		Step: s.step, PerContext: s.perCtx, Rate: 1 / s.perTok, Floor: s.floor, Measured: s.measured(),
-		Trust:       e.trust,
+		Trust:       e.trust.all,
 		IndexBlocks: p.index.Held(e.index), IndexBudget: p.index.Budget(e.index),
 		Load: e.scraped.load, HasLoad: e.scraped.fresh(now),
 		Failures: h.byCause, Ejections: h.ejections, Failing: h.failingNow(now),

@@ -61,7 +61,8 @@ func (p *Pool) fitPrompt(c *Candidate, v *View, r *Request, whole float64) {
 	e := p.endpoints[c.Index]
 	c.Blocks = int(p.match.Depth[c.Index])
 	if c.Blocks > 0 {
-		c.Matched = min(e.trust*float64(r.tokensIn(c.Blocks)), v.Tokens)
+		q := e.trust.of(trustBand(p.index.Age(c.Index, &p.match)))
+		c.Matched = min(q*float64(r.tokensIn(c.Blocks)), v.Tokens)
 	}
 	c.Uncached = v.Tokens - c.Matched
 	c.Bought = c.Uncached

@@ -8,7 +8,7 @@ type block struct {
 	set     uint64  // who holds it, in the form of holders
 	child   uint32  // a block that followed this one lately, a hint that is checked by hash; 0 = none
 	count   float32 // uses, decayed
-	used    uint32  // when the last use was counted, in ticks
+	used    uint32  // when the last use was counted, in ticks; of an answer's block its prompt's
 	holders uint16
 }
 

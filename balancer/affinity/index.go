@@ -115,6 +115,7 @@ func (x *Index) lookUp(chain []uint64, known []uint32) []uint32 {
 		id := x.blocks.find(hash, parent)
 		if id == noBlock {
 			id = x.blocks.add(hash)
+			x.blocks.at(id).used = x.blocks.at(parent).used
 		}
 		if parent != noBlock {
 			x.blocks.at(parent).child = id

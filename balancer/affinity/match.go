@@ -16,6 +16,7 @@ type Match struct {
 	Runs []Run
 
 	ids         []uint32
+	now         uint32 // of the walk, in ticks
 	alive, next []uint64
 }
 
@@ -33,6 +34,7 @@ type Run struct {
 func (x *Index) Walk(chain []uint64, now time.Time, m *Match) {
 	m.reset(len(x.lanes), x.holders.words)
 	ticks := x.ticks(now)
+	m.now = ticks
 	parent := uint32(noBlock)
 	for i, hash := range chain {
 		id := x.blocks.find(hash, parent)
@@ -150,3 +152,21 @@ func (x *Index) InFlightDepth(e int, m *Match) int {
 	}
 	return low
 }
+
+// Age tells how long ago the deepest block of m's chain that e holds was used, on any endpoint, as a part of how long ago the one was
+// that e will forget next: 0..1, and 0 where e holds nothing of the chain.
+func (x *Index) Age(e int, m *Match) float64 {
+	depth := m.Depth[e]
+	if depth == 0 {
+		return 0
+	}
+	l := x.lanes[e]
+	oldest := x.blocks.at(l.nodes[l.oldest()].block).age(m.now)
+	if oldest == 0 {
+		return 0
+	}
+	return min(1, float64(x.blocks.at(m.ids[depth-1]).age(m.now))/float64(oldest))
+}
+
+// age is the ticks since the last use that was counted.
+func (b *block) age(now uint32) uint32 { return now - min(now, b.used) }

@@ -73,6 +73,7 @@ func (x *Index) behind(e int, hash uint64, at uint32) uint32 {
 	id := x.blocks.find(hash, noBlock)
 	if id == noBlock {
 		id = x.blocks.add(hash)
+		x.blocks.at(id).used = x.blocks.at(l.nodes[at].block).used
 	}
 	node := l.find(id, 0)
 	if node == 0 {
