@@ -94,9 +94,12 @@ func (x *Index) TakeBack(e int, chain []uint64) {
 // unwind calls each for the nodes of a chain from the last to the first.
 func (x *Index) unwind(e int, chain []uint64, each func(node uint32)) {
 	l := x.lanes[e]
-	ids := x.knownPart(chain)
+	ids := x.known(chain)
 	guess := uint32(0)
 	for i := len(ids) - 1; i >= 0; i-- {
+		if ids[i] == noBlock {
+			continue
+		}
 		if node := l.find(ids[i], guess); node != 0 {
 			guess = l.nodes[node].newer
 			each(node)
@@ -127,16 +130,12 @@ func (x *Index) lookUp(chain []uint64, known []uint32) []uint32 {
 	return ids
 }
 
-// knownPart returns the ids of the blocks of a chain up to the first unknown one.
-func (x *Index) knownPart(chain []uint64) []uint32 {
+// known returns the ids of the blocks of a chain, noBlock for those that are not there.
+func (x *Index) known(chain []uint64) []uint32 {
 	ids, parent := x.ids[:0], uint32(noBlock)
 	for _, hash := range chain {
-		id := x.blocks.find(hash, parent)
-		if id == noBlock {
-			break
-		}
-		ids = append(ids, id)
-		parent = id
+		parent = x.blocks.find(hash, parent)
+		ids = append(ids, parent)
 	}
 	x.ids = ids
 	return ids

@@ -230,6 +230,23 @@ func TestIndex_SiblingKeepsWhatAFailureTakesBack(t *testing.T) {
 	}
 }
 
+// A request whose head has been given up and taken in again by another one ends with what is the other's; that one ends all the same.
+func TestIndex_NothingStaysInFlight(t *testing.T) {
+	x := affinity.New(1)
+	x.SetBudget(0, 10)
+	short, long := chain(1, 1, 1, 1), chain(1, 1, 1, 8)
+	x.Use(0, short, nil, start)
+	other := chain(2, 1, 0, 10) // displaces it
+	x.Use(0, other, nil, start)
+	x.TakeBack(0, other)
+	x.Use(0, long, nil, start)
+	x.TakeBack(0, short)
+	x.TakeBack(0, long)
+	if held, flying := x.Held(0), x.InFlight(0); held != 0 || flying != 0 {
+		t.Errorf("%d blocks are held and %d in flight after all requests have failed", held, flying)
+	}
+}
+
 func TestIndex_FailureTakesNothingFromAnAnswer(t *testing.T) {
 	x := affinity.New(1)
 	short, long := chain(1, 1, 0, 5), chain(1, 1, 0, 9)
