@@ -28,7 +28,7 @@ type DemoCmd struct {
 	Sessions    int      `default:"60" help:"Conversations."`
 	Turns       int      `default:"5" help:"User turns in each."`
 	Concurrency int      `default:"20" help:"Requests in flight."`
-	Policies    []string `default:"round_robin,least_request,warm" help:"Policies to compare; differences are to the first one."`
+	Policies    []string `default:"round_robin,least_request,warm" help:"Policies to compare; differences are to the first one. all: every policy there is, round_robin first and warm last."`
 	Replicas    int      `default:"3" help:"Simulated replicas."`
 	Preset      string   `default:"a10-llama3-8b" help:"GPU and model of the replicas, as in warmlane engine."`
 	Seed        uint64   `default:"1" help:"Seed of the text, the order and the answers, equal for all policies."`
@@ -38,6 +38,7 @@ type DemoCmd struct {
 
 // Run plays the same conversations once for each policy, each time through a fresh gateway over fresh replicas.
 func (c *DemoCmd) Run(ctx context.Context) error {
+	c.Policies = everyPolicy(c.Policies)
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -67,6 +68,16 @@ func (c *DemoCmd) Run(ctx context.Context) error {
 	return failed(result)
 }
 
+// everyPolicy puts all policies in the place of the single word all: round_robin first, as what the others are compared with, warm last, as
+// what --trace and --keep are for, the others between them by name.
+func everyPolicy(names []string) []string {
+	if !slices.Equal(names, []string{"all"}) {
+		return names
+	}
+	others := slices.DeleteFunc(policies.Names(), func(name string) bool { return name == "round_robin" || name == "warm" })
+	return append(append([]string{"round_robin"}, others...), "warm")
+}
+
 func (c *DemoCmd) check() error {
 	switch {
 	case c.TimeScale <= 0:
@@ -78,7 +89,7 @@ func (c *DemoCmd) check() error {
 	}
 	for _, name := range c.Policies {
 		if !slices.Contains(policies.Names(), name) {
-			return usageError(fmt.Sprintf("--policies %s: unknown, want some of %s", name, strings.Join(policies.Names(), ", ")))
+			return usageError(fmt.Sprintf("--policies %s: unknown, want all or some of %s", name, strings.Join(policies.Names(), ", ")))
 		}
 	}
 	if _, err := engine.LookupPreset(c.Preset); err != nil {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/warmlane/warmlane/balancer/policies"
 	"github.com/warmlane/warmlane/bench/load"
 	"github.com/warmlane/warmlane/bench/report"
 )
@@ -83,17 +85,37 @@ func TestDemo_RefusesFiguresOfLateEngines(t *testing.T) {
 	}
 }
 
+func TestDemo_AllIsEveryPolicyOnce(t *testing.T) {
+	all := everyPolicy([]string{"all"})
+	if all[0] != "round_robin" || all[len(all)-1] != "warm" {
+		t.Errorf("all is %v: differences are to round_robin, and warm is the one that is kept and recorded", all)
+	}
+	if sorted := slices.Sorted(slices.Values(all)); !slices.Equal(sorted, policies.Names()) {
+		t.Errorf("all is %v, want each of %v once", all, policies.Names())
+	}
+	good := DemoCmd{TimeScale: 1, Sessions: 1, Turns: 1, Concurrency: 1, Replicas: 1, Preset: "a10-llama3-8b", Policies: all}
+	if err := good.check(); err != nil {
+		t.Error(err)
+	}
+	for _, some := range [][]string{{"warm", "lmetric"}, {"all", "warm"}, nil} {
+		if got := everyPolicy(some); !slices.Equal(got, some) {
+			t.Errorf("%v becomes %v", some, got)
+		}
+	}
+}
+
 func TestDemo_RefusesWrongCommandLines(t *testing.T) {
 	good := DemoCmd{TimeScale: 1, Sessions: 1, Turns: 1, Concurrency: 1, Replicas: 1, Preset: "a10-llama3-8b", Policies: []string{"warm"}}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(c *DemoCmd){
-		"policy":     func(c *DemoCmd) { c.Policies = []string{"warm", "worm"} },
-		"no policy":  func(c *DemoCmd) { c.Policies = nil },
-		"time scale": func(c *DemoCmd) { c.TimeScale = 0 },
-		"sessions":   func(c *DemoCmd) { c.Sessions = 0 },
-		"preset":     func(c *DemoCmd) { c.Preset = "abacus" },
+		"policy":      func(c *DemoCmd) { c.Policies = []string{"warm", "worm"} },
+		"all and one": func(c *DemoCmd) { c.Policies = []string{"all", "warm"} },
+		"no policy":   func(c *DemoCmd) { c.Policies = nil },
+		"time scale":  func(c *DemoCmd) { c.TimeScale = 0 },
+		"sessions":    func(c *DemoCmd) { c.Sessions = 0 },
+		"preset":      func(c *DemoCmd) { c.Preset = "abacus" },
 	} {
 		c := good
 		change(&c)
