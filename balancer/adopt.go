@@ -16,7 +16,7 @@ func (p *Pool) Adopt(old *Pool) {
 	*p.learner = *old.learner
 	p.learner.sort, p.learner.raw = nil, nil
 	p.learner.refit()
-	p.began, p.traffic = old.began, old.traffic
+	p.began, p.traffic, p.blockTokens = old.began, old.traffic, old.blockTokens
 	for _, e := range p.endpoints {
 		was := old.byURL[e.cfg.URL]
 		if was == nil {

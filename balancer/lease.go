@@ -46,6 +46,7 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	l.uncached = l.prompt - int(e.trust.of(l.band)*float64(l.predicted))
 	l.estimate = seconds(e.speed.floor + float64(p.load(e, &counts{}).pending+l.uncached)*e.speed.perTok)
 	p.index.Use(e.index, chain, &p.match, now)
+	p.sawBlocks(r.Prompt)
 	p.noteSent(e, chain)
 	e.count.inFlight++
 	e.count.pending += l.uncached

@@ -32,7 +32,7 @@ type PoolConfig struct {
 	ProbeHealthEvery time.Duration
 	// Queue is where requests wait while no endpoint has room.
 	Queue QueueConfig
-	// BlockTokens is the believed length of one block of the prompt chain in tokens; 64.
+	// BlockTokens is the believed length of one block of the prompt chain in tokens; 64. For budgets it is measured on prompts.
 	BlockTokens int
 }
 
@@ -68,6 +68,8 @@ type Pool struct {
 	traffic  time.Time // of the last choice
 	serial   uint64    // of requests without blocks that failed
 
+	blockTokens float64 // length of a block of prompt in tokens, learned
+
 	newcomers []*Endpoint // that a reload has added; they start slowly with the first choice
 
 	// What follows is the working space of one choice.
@@ -88,7 +90,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		byURL: make(map[string]*Endpoint, len(cfg.Endpoints)),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 		index: affinity.New(len(cfg.Endpoints)), learner: newLearner(),
-		last: -1, queue: queue{QueueConfig: cfg.Queue},
+		last: -1, queue: queue{QueueConfig: cfg.Queue}, blockTokens: float64(cfg.BlockTokens),
 	}
 	if s, ok := cfg.Policy.(Sampler); ok {
 		p.samples = s.Samples()

@@ -1,8 +1,15 @@
 package balancer
 
+import "github.com/warmlane/warmlane/tokenize"
+
 const (
 	trustWeight = 0.05 // of one more answer
 	trustFrom   = 256  // predicted tokens below which an answer says nothing about trust
+
+	blockWeight = 0.01  // of one more prompt
+	blockFrom   = 4     // blocks of a prompt below which it says nothing about their length
+	leastBlock  = 8.0   // tokens: one for 32 bytes
+	mostBlock   = 256.0 // tokens: one for each byte
 
 	budgetAnswers  = 16       // of the oldest band and of the youngest, on which a budget changes
 	budgetFalls    = 0.7      // it shrinks where the oldest band comes true less often than this part of the youngest
@@ -107,13 +114,22 @@ func (p *Pool) sawCached(l *Lease, o Outcome) {
 	p.setBudget(e)
 }
 
+// sawBlocks learns how many tokens a block of prompt has: blocks are equal in bytes.
+func (p *Pool) sawBlocks(prompt *tokenize.Prompt) {
+	if prompt == nil || len(prompt.Blocks) < blockFrom || prompt.Bytes <= 0 {
+		return
+	}
+	length := tokenize.BlockBytes * float64(prompt.Tokens) / float64(prompt.Bytes)
+	p.blockTokens += blockWeight * (min(max(leastBlock, length), mostBlock) - p.blockTokens)
+}
+
 // setBudget lets the index hold for e what its engine can hold, as far as predictions have come true.
 func (p *Pool) setBudget(e *Endpoint) {
 	tokens := e.scraped.load.KVTokens
 	if tokens <= 0 {
 		tokens = p.cfg.DefaultKVTokens
 	}
-	if budget := max(1, int(e.trust.budget*float64(tokens))/p.cfg.BlockTokens); budget != p.index.Budget(e.index) {
+	if budget := max(1, int(e.trust.budget*float64(tokens)/p.blockTokens)); budget != p.index.Budget(e.index) {
 		p.index.SetBudget(e.index, budget)
 	}
 }

@@ -68,6 +68,23 @@ func TestTrust_BudgetIsTheEngines(t *testing.T) {
 	}
 }
 
+// Blocks are equal in bytes; how many of them fit depends on the tokens they make.
+func TestTrust_BudgetCountsBlocksAsLongAsTheyAre(t *testing.T) {
+	for _, tokens := range []int{48, 85} { // English prose, and JSON
+		f := newFleet(t, "warm", 1)
+		for i := range 500 {
+			p := prompt(uint64(i%30), 1, 0, 20)
+			p.Tokens, p.Bytes = 20*tokens, 20*tokenize.BlockBytes
+			f.answer(f.send(t, p))
+			f.answer(f.send(t, &tokenize.Prompt{Bytes: 9, Tokens: 9})) // too short to tell
+		}
+		f.Observe(f.Endpoints()[0], balancer.Load{KVTokens: 128_000}, f.now)
+		if got, want := f.Status(f.now)[0].IndexBudget, 128_000/tokens; got < want*98/100 || got > want*102/100 {
+			t.Errorf("with blocks of %d tokens the budget is %d, want %d", tokens, got, want)
+		}
+	}
+}
+
 // Others use the engine too, so that less of its memory is left for our prompts.
 func TestTrust_BudgetShrinksToWhatIsLeft(t *testing.T) {
 	e := newCachingEngine(t, 1500)
