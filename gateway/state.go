@@ -182,12 +182,12 @@ func (s *state) gauges(now time.Time) []observe.EndpointGauge {
 	return all
 }
 
-// learned describes for the metrics what every pool has learned as a whole.
+// learned describes every pool as a whole for the metrics.
 func (s *state) learned() []observe.PoolGauge {
 	all := make([]observe.PoolGauge, 0, len(s.pools))
 	for name, p := range s.pools {
 		l := p.Learned()
-		all = append(all, observe.PoolGauge{Pool: name, Answer: l.Answer, Prompt: l.Prompt, Uncached: l.Uncached})
+		all = append(all, observe.PoolGauge{Pool: name, Answer: l.Answer, Prompt: l.Prompt, Uncached: l.Uncached, IndexBytes: l.IndexBytes})
 	}
 	return all
 }

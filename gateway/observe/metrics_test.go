@@ -224,11 +224,12 @@ func TestMetrics_Endpoints(t *testing.T) {
 func TestMetrics_Pools(t *testing.T) {
 	reg, m := serving()
 	m.Pools(func() []observe.PoolGauge {
-		return []observe.PoolGauge{{Pool: "llama3", Answer: 210.5, Prompt: 1900, Uncached: 300}}
+		return []observe.PoolGauge{{Pool: "llama3", Answer: 210.5, Prompt: 1900, Uncached: 300, IndexBytes: 5_000_000}}
 	})
 	expect(t, reg, `warmlane_pool_answer_tokens{pool="llama3"} 210.5
 warmlane_pool_prompt_tokens{pool="llama3"} 1900
-warmlane_pool_uncached_tokens{pool="llama3"} 300`)
+warmlane_pool_uncached_tokens{pool="llama3"} 300
+warmlane_pool_index_bytes{pool="llama3"} 5e+06`)
 }
 
 func TestMetrics_ScrapeHasTheProcess(t *testing.T) {
