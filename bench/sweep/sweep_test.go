@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -54,8 +55,8 @@ func everything(t *testing.T, r *Result) string {
 
 func TestRun_TheSameOnOneProcessorOnTwoAndAgain(t *testing.T) {
 	c := Config{
-		Workloads: find(t, "headline-a,aborts"), Seeds: 1, FirstSeed: 5, Gateways: 2,
-		Policies: []string{"warm:w=8", "round_robin", "cache_aware", "prefix_higress", Clairvoyant},
+		Workloads: find(t, "aborts"), Seeds: 2, FirstSeed: 5, Gateways: 2,
+		Policies: []string{"warm:w=8", "round_robin", "prefix_higress", Clairvoyant},
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	one := everything(t, swept(t, c))
@@ -65,8 +66,9 @@ func TestRun_TheSameOnOneProcessorOnTwoAndAgain(t *testing.T) {
 	if one != two || two != again {
 		t.Error("the same configuration gave different results")
 	}
-	c.FirstSeed++
-	if everything(t, swept(t, c)) == one {
+	c.Policies = c.Policies[:1]
+	this := swept(t, c).Cells[0][0].Runs
+	if c.FirstSeed += 2; slices.Equal(swept(t, c).Cells[0][0].Runs, this) {
 		t.Error("other seeds gave the same result")
 	}
 }
