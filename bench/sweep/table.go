@@ -19,6 +19,8 @@ func (r *Result) WriteTable(w io.Writer) error {
 	if len(r.Cells) > 1 {
 		r.writeMeans(&b)
 		b.WriteString("\n")
+		r.writeRivals(&b)
+		b.WriteString("\n")
 	}
 	b.WriteString(r.notes())
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -126,7 +128,7 @@ func (r *Result) writeMeans(b *strings.Builder) {
 	t := columns(b)
 	head := []string{"", "TTFT", "p99", "request"}
 	if bound >= 0 {
-		head = append(head, "to bound: TTFT", "request")
+		head = append(head, "to bound: TTFT", "request", "both")
 	}
 	row(t, head...)
 	for k, name := range r.Config.Policies {
@@ -135,7 +137,7 @@ func (r *Result) writeMeans(b *strings.Builder) {
 			line = append(line, r.meanRatio(k, base, figure))
 		}
 		if bound >= 0 {
-			line = append(line, r.meanRatio(k, bound, ttft), r.meanRatio(k, bound, whole))
+			line = append(line, r.meanRatio(k, bound, ttft), r.meanRatio(k, bound, whole), r.meanRatio(k, bound, weighted))
 		}
 		row(t, line...)
 	}
