@@ -186,7 +186,7 @@ func (p *Pool) sample() {
 		cost := e.rough(c)
 		p.least.offer(i, cost)
 		if depth := p.match.Depth[i]; depth > 0 {
-			saved := float64(int(depth)*p.cfg.BlockTokens) * e.speed.perTok
+			saved := float64(depth) * p.blockTokens * e.speed.perTok
 			p.holders.offer(i, cost-saved*float64(1+c.decoding))
 		}
 	}

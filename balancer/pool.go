@@ -32,7 +32,7 @@ type PoolConfig struct {
 	ProbeHealthEvery time.Duration
 	// Queue is where requests wait while no endpoint has room.
 	Queue QueueConfig
-	// BlockTokens is the believed length of one block of the prompt chain in tokens; 64. For budgets it is measured on prompts.
+	// BlockTokens is the length of a block of the prompt chain in tokens that is believed before prompts have shown it; 64.
 	BlockTokens int
 }
 

@@ -127,7 +127,7 @@ func (p *Pool) ownPart(e *Endpoint, since Cursor, now time.Time) SharedEndpoint 
 	part := SharedEndpoint{
 		Key:      e.urlHash,
 		InFlight: uint32(c.inFlight), Decoding: uint32(c.decoding), Pending: uint32(c.pending), Context: uint32(c.context),
-		Distinct: uint32(p.index.InFlight(e.index)*p.cfg.BlockTokens + c.loose),
+		Distinct: uint32(float64(p.index.InFlight(e.index))*p.blockTokens) + uint32(c.loose),
 	}
 	if started := e.scraped.load.Started; !started.IsZero() {
 		part.Started = started.UnixMilli()

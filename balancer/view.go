@@ -47,7 +47,7 @@ func (p *Pool) describe(c *Candidate, e *Endpoint, now time.Time) {
 	c.Failing = e.health.failingNow(now)
 	c.Penalty = failSeconds * c.Failing
 	c.Weight, c.Sent, c.Key = e.cfg.Weight, e.sent, e.urlHash
-	c.Distinct = float64(p.index.InFlight(e.index)*p.cfg.BlockTokens + load.loose)
+	c.Distinct = float64(p.index.InFlight(e.index))*p.blockTokens + float64(load.loose)
 	if n > 0 {
 		context := n * p.usualContext()
 		c.Pending += (n - d) * p.learner.uncached
