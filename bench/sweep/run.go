@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -75,10 +76,13 @@ const (
 // epoch is the time at which runs begin, by the balancer's clock.
 func clock(at time.Duration) time.Time { return time.Unix(1_800_000_000, 0).Add(at) }
 
-// play runs to the end of the last session.
-func (r *run) play() error {
+// play runs to the end of the last session, or of ctx.
+func (r *run) play(ctx context.Context) error {
 	r.begin()
 	for r.left > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		first := r.first()
 		at, any := r.agenda.next()
 		switch {

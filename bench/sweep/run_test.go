@@ -25,7 +25,7 @@ func playedPlan(t *testing.T, p *plan, policy balancer.Policy, gateways int) *ru
 	t.Helper()
 	r, err := newRun(p, 1, policy, gateways, SharedNothing)
 	if err == nil {
-		err = r.play()
+		err = r.play(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)

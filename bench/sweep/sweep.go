@@ -128,12 +128,9 @@ func (c *Config) runSeed(ctx context.Context, w *Workload, s int, makers []func(
 		p = p.on(c.Fleet)
 	}
 	for k, policy := range makers {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		r, err := newRun(p, seed, policy(), c.Gateways, c.Shared)
 		if err == nil {
-			err = r.play()
+			err = r.play(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("workload %s, policy %s, seed %d: %w", w.Name, c.Policies[k], seed, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // PlanCmd tells how many replicas recorded traffic needs.
 type PlanCmd struct {
-	Trace    string        `required:"" type:"existingfile" help:"Recorded requests: warmlane's own trace file (observe.trace_file), Mooncake's or Azure's."`
+	Trace    string        `required:"" type:"existingfile" placeholder:"FILE" help:"Recorded requests: warmlane's own trace file (observe.trace_file), Mooncake's or Azure's."`
 	SLOTTFT  time.Duration `name:"slo-ttft" default:"500ms" help:"Time to first token that a good request keeps."`
 	SLOTPOT  time.Duration `name:"slo-tpot" default:"60ms" help:"Time a token that a good request keeps."`
 	Goal     float64       `default:"0.99" help:"Share of the requests that must keep both."`
@@ -28,20 +29,12 @@ type PlanCmd struct {
 
 // Run searches the sizes and prints them.
 func (c *PlanCmd) Run(ctx context.Context) error {
-	switch {
-	case c.SLOTTFT <= 0 || c.SLOTPOT <= 0:
-		return usageError("--slo-ttft and --slo-tpot must be positive")
-	case c.Goal <= 0 || c.Goal > 1:
-		return usageError("--goal must be above 0 and at most 1")
-	case c.Rate <= 0 || c.Seeds < 1 || c.Most < 1 || c.Most > 1024:
-		return usageError("--rate must be positive, --seeds at least 1, --most 1 to 1024")
-	}
-	if _, err := engine.LookupPreset(c.Preset); err != nil {
-		return usageError("--preset: " + err.Error())
+	if err := c.check(); err != nil {
+		return usageError(err.Error())
 	}
 	requests, err := workload.ReadTrace(c.Trace)
 	if err != nil {
-		return err
+		return usageError(err.Error())
 	}
 	bars := newProgress(os.Stderr)
 	z := sweep.Sizing{
@@ -60,4 +53,30 @@ func (c *PlanCmd) Run(ctx context.Context) error {
 		return e.Encode(plan)
 	}
 	return plan.WriteTable(os.Stdout)
+}
+
+func (c *PlanCmd) check() error {
+	switch {
+	case c.SLOTTFT <= 0 || c.SLOTPOT <= 0:
+		return errors.New("--slo-ttft and --slo-tpot must be positive")
+	case !(c.Goal > 0 && c.Goal <= 1): // nor what is no number
+		return errors.New("--goal must be above 0 and at most 1: 0.99 is 99 % of the requests")
+	case !(c.Rate >= 0.001 && c.Rate <= 1000):
+		return errors.New("--rate must be 0.001 to 1000")
+	case c.Seeds < 1:
+		return errors.New("--seeds must be at least 1")
+	case c.Most < 1 || c.Most > 1024:
+		return errors.New("--most must be 1 to 1024")
+	case len(c.Policies) == 0:
+		return errors.New("--policies names no policy")
+	}
+	for _, policy := range c.Policies {
+		if err := sweep.CheckPolicy(policy); err != nil {
+			return fmt.Errorf("--policies: %w", err)
+		}
+	}
+	if _, err := engine.LookupPreset(c.Preset); err != nil {
+		return fmt.Errorf("--preset: %w", err)
+	}
+	return nil
 }
