@@ -139,10 +139,7 @@ func (x *exchange) refuse(fail *failure.Error) {
 	x.Writing(time.Now())
 	x.stamp()
 	x.rec.Status = fail.HTTPStatus()
-	if fail.Kind == failure.ClientGone {
-		x.ctx.SetConnectionClose()
-	}
-	if fail.Kind == failure.BadFraming || x.g.draining.Load() {
+	if fail.Kind == failure.ClientGone || endsConnection(fail.Kind) || x.g.draining.Load() {
 		x.ctx.SetConnectionClose()
 	}
 	x.rec.BytesOut = int64(len(x.ctx.Response.Body()))

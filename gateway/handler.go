@@ -64,7 +64,7 @@ func (x *exchange) match() *failure.Error {
 
 // matchHead is match on the head alone, so that it can also be asked before the body is read.
 func matchHead(h *fasthttp.RequestHeader) (api.Endpoint, *failure.Error) {
-	if fail := ambiguous(h); fail != nil {
+	if fail := misframed(h); fail != nil {
 		return api.Endpoint{}, fail
 	}
 	path := pathOf(h)

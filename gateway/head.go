@@ -6,13 +6,12 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/warmlane/warmlane/gateway/failure"
 )
 
 const (
@@ -75,23 +74,12 @@ func printable(path []byte) string {
 	}, string(path))
 }
 
-// ambiguous refuses a message whose length two readers could see differently. The server has dropped Content-Length where
-// Transfer-Encoding stands beside it, so the head is looked at as it came.
-func ambiguous(h *fasthttp.RequestHeader) *failure.Error {
-	if h.ContentLength() != -1 {
-		return nil
-	}
-	for _, line := range bytes.Split(h.RawHeaders(), []byte("\n")) {
-		name, _, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(bytes.TrimSpace(name), []byte("content-length")) {
-			return failure.New(failure.BadFraming, "The request has both Content-Length and Transfer-Encoding.")
-		}
-	}
-	return nil
-}
-
-// dropped says whether a header of the caller stays behind: hop-by-hop ones, credentials, and what only the gateway may say.
+// dropped says whether a header of the caller stays behind: hop-by-hop ones, credentials, and what only the gateway may say. Servers
+// after CGI's manner take an underscore for a hyphen, so such a name is judged as they read it.
 func dropped(name []byte) bool {
+	if bytes.IndexByte(name, '_') >= 0 {
+		name = []byte(http.CanonicalHeaderKey(strings.ReplaceAll(string(name), "_", "-")))
+	}
 	switch string(name) {
 	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect",
 		"Accept-Encoding", "Authorization", "Api-Key", "X-Api-Key", "Cookie", "Forwarded", headerRank, headerRequestID:

@@ -70,10 +70,18 @@ func (g *Gateway) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig
 	if h.ContentLength() < 0 {
 		rc.MaxRequestBodySize = min(rc.MaxRequestBodySize, maxChunked)
 	}
-	if g.refusesHead(h) != nil || !g.expectBody(h) {
+	switch fail := g.refusesHead(h); {
+	case fail != nil && endsConnection(fail.Kind):
+		h.SetContentLength(0) // what a body would be is unclear; the raw head stays as it came
+	case fail != nil || !g.expectBody(h):
 		rc.MaxRequestBodySize = refusedBody
 	}
 	return rc
+}
+
+// endsConnection says whether nothing may be read after a request that is refused for the reason k, body or next request.
+func endsConnection(k failure.Kind) bool {
+	return k == failure.BadFraming || k == failure.HeadersTooLarge
 }
 
 // expectBody counts an announced body towards the memory that bodies may take; false when there is no room.
@@ -146,7 +154,7 @@ func tooLarge(cfg *config.Config) *failure.Error {
 // refuseUnread answers a request whose body was not read, with its own access line.
 func (g *Gateway) refuseUnread(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	x := g.begin(ctx)
-	if fail.Kind != failure.BadFraming && fail.Kind != failure.HeadersTooLarge {
+	if !endsConnection(fail.Kind) {
 		ep, _ := matchHead(&ctx.Request.Header)
 		x.rec.Family = ep.Family.String()
 	}
