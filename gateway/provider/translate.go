@@ -101,7 +101,9 @@ type Options struct {
 const DefaultMaxTokens = 4096
 
 // translations are the kinds that speak another protocol than OpenAI's.
-var translations = map[string]func(Options) Translator{}
+var translations = map[string]func(Options) Translator{
+	"anthropic": newAnthropic,
+}
 
 // Translation returns the translator of a kind: anthropic, gemini or bedrock. It is false for kinds that speak OpenAI's protocol.
 func Translation(kind string, o Options) (Translator, bool) {
