@@ -99,8 +99,6 @@ func namingOf(q *Query) naming {
 }
 
 // called is the id of the n-th tool call where the provider gives none.
-func (n *naming) called(call int) string { return "call_" + n.id + "_" + itoa(call) }
-
 // message gathers what a choice says.
 type message struct {
 	text, reasoning bytes.Buffer

@@ -74,7 +74,7 @@ func (d *anthropicDecoder) event(data []byte) {
 		d.start(e.Index, &e.Block)
 	case "content_block_delta":
 		d.text(0, e.Delta.Text)
-		d.chunks.reasoning(0, e.Delta.Thinking)
+		d.reasoning(0, e.Delta.Thinking)
 		d.arguments(e.Index, e.Delta.PartialJSON)
 	case "content_block_stop":
 		if b := d.blocks[e.Index]; b != nil && !b.argued {
@@ -100,7 +100,7 @@ func (d *anthropicDecoder) start(index int, b *anthropicBlock) {
 	case "text":
 		d.text(0, b.Text)
 	case "thinking":
-		d.chunks.reasoning(0, b.Thinking)
+		d.reasoning(0, b.Thinking)
 	case "tool_use":
 		if d.calls == maxCalls {
 			d.malformed(errors.New("too many tool calls"))

@@ -116,15 +116,6 @@ type toolResult struct {
 	parts    []part // text and images
 }
 
-// text is the result's text in one piece.
-func (r *toolResult) text() string {
-	var b strings.Builder
-	for _, p := range r.parts {
-		b.WriteString(p.text)
-	}
-	return b.String()
-}
-
 // readChat reads a request of q for a kind of provider.
 func readChat(q *Query, at kind) (*chat, *failure.Error) {
 	if fail := checkFields(q.Body, at); fail != nil {
@@ -246,18 +237,6 @@ func (c *chat) say(assistant bool, parts []part) {
 		return
 	}
 	c.turns = append(c.turns, turn{assistant, parts})
-}
-
-// called says whether any message holds a tool call.
-func (c *chat) called() bool {
-	for _, t := range c.turns {
-		for _, p := range t.parts {
-			if p.call != nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // readContent reads a string, null, or a list of parts. Empty texts, which providers refuse, are left out.

@@ -3,12 +3,9 @@ package provider
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 
 	"github.com/warmlane/warmlane/gateway/failure"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // chunk is one event of a stream in OpenAI's form: openai 3.57.0, types/chat/chat_completion_chunk.py.
 type chunk struct {

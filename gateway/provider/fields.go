@@ -24,8 +24,6 @@ const (
 	atBedrock
 )
 
-var kindNames = [...]string{"Anthropic", "Gemini", "Bedrock"}
-
 // chatFields is the whole table; a field that is not in it is dropped everywhere. README.md shows it.
 var chatFields = []struct {
 	name string
