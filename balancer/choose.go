@@ -29,7 +29,7 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 	p.forgetSilent(now)
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
 	for _, e := range p.newcomers {
-		e.health.warmSince = now
+		e.health.warm(now)
 	}
 	p.newcomers = nil
 	if err := p.filter(r, now); err != nil {
@@ -48,6 +48,7 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 		return nil, errLate
 	}
 	l := p.begin(e, r, now)
+	p.takeTurns(e, now)
 	l.decision = p.record(v, c, second, l)
 	r.noteTry(c.Index)
 	p.last, p.traffic = c.Index, now
@@ -79,6 +80,7 @@ func (p *Pool) record(v *View, c *Candidate, second int, l *Lease) Decision {
 // census counts the endpoints that are not candidates, by why.
 type census struct {
 	crowded, ejected, down []int32 // candidates if there is nothing better, in this order
+	warming                []int32 // in slow start
 	full, paused           int
 	unwell                 int // known to be ill, tried or not
 	enabled, errors        int // those that may serve, and those of them ejected for errors
@@ -87,7 +89,7 @@ type census struct {
 }
 
 func (c *census) reset() {
-	*c = census{crowded: c.crowded[:0], ejected: c.ejected[:0], down: c.down[:0]}
+	*c = census{crowded: c.crowded[:0], ejected: c.ejected[:0], down: c.down[:0], warming: c.warming[:0]}
 }
 
 func (c *census) expect(at time.Time) {
@@ -152,6 +154,9 @@ func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 		if state == Ejected && h.onFails && !h.gone {
 			c.errors++
 		}
+	}
+	if state == Warming {
+		c.warming = append(c.warming, i)
 	}
 	switch {
 	case r.Model != "" && !e.serves(r.Model):

@@ -39,6 +39,8 @@ type Endpoint struct {
 	sent  uint64
 	whole []*Lease // of answers in one piece whose prefill is not believed done yet
 
+	leases []*Lease // all in flight, in no order
+
 	health  health
 	speed   speed
 	trust   trust
@@ -125,6 +127,19 @@ func (e *Endpoint) presumeDone(now time.Time) {
 	}
 	clear(e.whole[len(kept):])
 	e.whole = kept
+}
+
+func (e *Endpoint) addLease(l *Lease) {
+	l.place = len(e.leases)
+	e.leases = append(e.leases, l)
+}
+
+func (e *Endpoint) dropLease(l *Lease) {
+	end := len(e.leases) - 1
+	last := e.leases[end]
+	e.leases[l.place], last.place = last, l.place
+	e.leases[end] = nil
+	e.leases = e.leases[:end]
 }
 
 func (e *Endpoint) dropWhole(gone *Lease) {

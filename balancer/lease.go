@@ -20,6 +20,7 @@ type Lease struct {
 	predicted int // tokens believed cached, not scaled by trust
 	band      int // of the age of that belief
 	relayed   int // tokens of the answer so far
+	place     int // in the endpoint's leases
 
 	probe bool
 	begun bool // moved past the first token, seen or presumed
@@ -48,6 +49,7 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	p.index.Use(e.index, chain, &p.match, now)
 	p.sawBlocks(r.Prompt)
 	p.noteSent(e, chain)
+	e.addLease(l)
 	e.count.inFlight++
 	e.count.pending += l.uncached
 	e.count.context += l.prompt
@@ -111,7 +113,7 @@ func (l *Lease) Token(now time.Time, n int) {
 		l.pool.learner.sawStep(&e.speed, float64(load.context), now.Sub(l.last).Seconds(), n, now)
 	}
 	l.last = now
-	e.health.progress = now
+	e.health.moved(now)
 	l.answered(n)
 }
 
@@ -138,6 +140,7 @@ func (l *Lease) End(o Outcome, now time.Time) {
 
 func (l *Lease) uncharge(now time.Time) {
 	e := l.endpoint
+	e.dropLease(l)
 	if l.begun {
 		e.count.decoding--
 	} else {

@@ -21,9 +21,6 @@ const (
 	pauseMost  = 10 * time.Second
 	pauseTold  = time.Minute // the longest pause that an engine may ask for
 	pauseSpray = 0.2
-
-	warmFirsts = 8 // first tokens that end a slow start
-	warmFor    = 30 * time.Second
 )
 
 // health is what is known of an endpoint's ability to answer. The pool's mutex guards it.
@@ -34,12 +31,15 @@ type health struct {
 	out         bool      // ejected
 	onFails     bool      // ejected for failures, which may be forgiven
 	gone        bool      // the engine said that it shuts down
+	silent      bool      // ejected because it gave no sign of work
+	mute        bool      // only a generation brings it back: it may be stuck behind a health page that answers
 	trial       bool      // came back and has not answered yet
 	warmSince   time.Time // zero: not in slow start
 	pausedUntil time.Time // zero: not paused
 	failing     float64   // decayed, as of failedAt
 	failedAt    time.Time
-	warmed      int // first tokens since warmSince
+	warmed      int     // first tokens since warmSince
+	turn        float64 // of a slow start: the part of a request that is due
 
 	refusedAt  time.Time // the first of the refused dials
 	dialAt     time.Time // when to dial next
@@ -62,10 +62,12 @@ type health struct {
 
 	probing    bool
 	probeAt    time.Time
+	probeFor   time.Duration // at most
 	probeFails int
 	healthAt   time.Time
 	idleAt     time.Time // of the last probe of an idle endpoint
-	progress   time.Time // last event of any stream
+	stallAt    time.Time // of the last probe of a silent one
+	progress   time.Time // last event of any stream, or last answer
 }
 
 // failure is one that counts towards ejection.
@@ -102,19 +104,6 @@ func (h *health) paused(now time.Time) bool {
 		h.pausedUntil = time.Time{}
 	}
 	return !h.pausedUntil.IsZero()
-}
-
-// warming tells whether a slow start is on, and ends it in time.
-func (h *health) warming(now time.Time) bool {
-	if !h.warmSince.IsZero() && (h.warmed >= warmFirsts || now.Sub(h.warmSince) > warmFor) {
-		h.warmSince = time.Time{}
-	}
-	return !h.warmSince.IsZero()
-}
-
-// crowded tells that an endpoint in slow start has as many requests before their first token as it may: 1, 2, 4, ...
-func (h *health) crowded(waiting int, now time.Time) bool {
-	return h.warming(now) && waiting >= 1<<h.warmed
 }
 
 // failingNow is the number of recent failures, faded.
@@ -155,7 +144,9 @@ func (p *Pool) judge(l *Lease, o Outcome, now time.Time) {
 	case o.Cause == Capacity:
 		p.refusedCapacity(l, o.RetryAfter, now)
 	case o.Cause.failure():
-		p.failed(l, 1, now)
+		if p.failed(l, 1, now) && (o.Cause == Timeout || o.Cause == Stalled) {
+			h.mute = true
+		}
 	case o.Cause == ClientGone && !l.begun && now.Sub(l.dispatched) > time.Second+2*l.estimate:
 		p.failed(l, weakFailure, now)
 	}
@@ -164,7 +155,7 @@ func (p *Pool) judge(l *Lease, o Outcome, now time.Time) {
 func (p *Pool) succeeded(l *Lease, now time.Time) {
 	h := &l.endpoint.health
 	h.rate(1, 0, now)
-	h.progress = now
+	h.moved(now)
 	if n := len(h.fails); n > 0 {
 		if l.dispatched.After(h.fails[n-1].at) {
 			h.fails = h.fails[:0]
@@ -186,7 +177,7 @@ func (p *Pool) succeeded(l *Lease, now time.Time) {
 // answering notes a first token: the endpoint works, and has had room.
 func (p *Pool) answering(e *Endpoint, l *Lease, now time.Time) {
 	h := &e.health
-	h.progress = now
+	h.moved(now)
 	h.pausedUntil = time.Time{}
 	if l.dispatched.After(h.pausedAt) {
 		h.pause = 0
@@ -240,8 +231,7 @@ func (p *Pool) accepted(e *Endpoint, now time.Time) {
 		return
 	}
 	p.restarted(e)
-	h.out, h.gone, h.trial = true, false, false
-	h.reason = "is back and not probed yet"
+	h.takeOut("is back and not probed yet")
 	h.since, h.until = now, now
 	h.fails = h.fails[:0]
 }
@@ -289,11 +279,11 @@ func (p *Pool) refusedCapacity(l *Lease, told time.Duration, now time.Time) {
 }
 
 // failed counts a failure against the endpoint, unless the request has failed elsewhere too: then the request is to
-// blame, and what it was counted for elsewhere is forgiven.
-func (p *Pool) failed(l *Lease, weight float64, now time.Time) {
+// blame, and what it was counted for elsewhere is forgiven. It tells whether the endpoint was ejected.
+func (p *Pool) failed(l *Lease, weight float64, now time.Time) bool {
 	e, h, r := l.endpoint, &l.endpoint.health, l.request
 	if l.dispatched.Before(h.since) && h.out {
-		return // the streams of an ejected endpoint fail with it
+		return false // the streams of an ejected endpoint fail with it
 	}
 	blamed := false
 	for _, c := range r.counts {
@@ -303,7 +293,7 @@ func (p *Pool) failed(l *Lease, weight float64, now time.Time) {
 		}
 	}
 	if blamed {
-		return
+		return false
 	}
 	h.serial++
 	r.counts = append(r.counts, counted{endpoint: int32(e.index), serial: h.serial})
@@ -313,6 +303,7 @@ func (p *Pool) failed(l *Lease, weight float64, now time.Time) {
 	score := h.score(now)
 	switch {
 	case h.out:
+		return false
 	case h.trial && weight == 1:
 		p.eject(e, "failed again after its return", now)
 	case score >= float64(p.cfg.EjectAfter):
@@ -320,6 +311,7 @@ func (p *Pool) failed(l *Lease, weight float64, now time.Time) {
 	case h.bad >= max(rateFrom, float64(p.cfg.EjectAfter)) && h.bad > rateAtMost*(h.good+h.bad) && len(h.fails) > 1:
 		p.eject(e, "error rate", now)
 	}
+	return h.out
 }
 
 // remember keeps a failure; one request counts once however often it fails.
@@ -358,7 +350,7 @@ func (p *Pool) forgive(e *Endpoint, serial uint64, now time.Time) {
 		h.addFailing(-f.weight*math.Exp(-max(0, now.Sub(f.at).Seconds())/failTime), now)
 		h.rate(0, -f.weight*math.Exp2(-max(0, now.Sub(f.at).Seconds())/rateHalf), now)
 		if h.out && h.onFails && h.score(now) < float64(p.cfg.EjectAfter) {
-			h.out, h.onFails, h.trial = false, false, false
+			h.out, h.onFails, h.trial, h.mute = false, false, false, false
 			h.timeout = 0
 			h.reason = ""
 		}
@@ -370,23 +362,27 @@ func (p *Pool) forgive(e *Endpoint, serial uint64, now time.Time) {
 func (p *Pool) eject(e *Endpoint, reason string, now time.Time) {
 	h := &e.health
 	h.timeout = min(max(2*h.timeout, p.cfg.EjectFor), p.cfg.EjectMax)
-	h.out, h.gone, h.trial = true, false, false
+	h.takeOut(reason)
 	h.onFails = true
-	h.reason = reason
 	h.since, h.until = now, now.Add(h.timeout)
 	h.ejections++
+}
+
+func (h *health) takeOut(reason string) {
+	h.out, h.gone, h.silent, h.mute, h.trial = true, false, false, false, false
+	h.reason = reason
 }
 
 // comeBack returns an endpoint to service, at a slow start. What it failed before has been paid for by its time out; charged on top
 // of the slow start it would keep requests away for a minute.
 func (h *health) comeBack(now time.Time) {
 	h.failing = 0
-	h.out, h.gone, h.onFails = false, false, false
+	h.out, h.gone, h.onFails, h.silent, h.mute = false, false, false, false, false
 	h.reason = ""
 	h.trial = true
 	h.probeFails = 0
 	h.fails = h.fails[:0]
-	h.warmSince, h.warmed = now, 0
+	h.warm(now)
 }
 
 // identity tells requests apart by their prompt, so that the same prompt sent again is not a second witness.

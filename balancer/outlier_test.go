@@ -369,26 +369,44 @@ func TestHealth_ShuttingDownWaitsForAGeneration(t *testing.T) {
 	}
 }
 
-func TestHealth_SlowStartDoubles(t *testing.T) {
-	f := newFleet(t, "random", 2)
-	f.fail(t, 1, 3, balancer.ServerError)
-	f.later(2 * time.Second)
-	f.probe(1, nil)
-	for round, want := range []int{1, 2, 4} {
-		var mine []*balancer.Lease
-		for range 40 {
-			if l := f.send(t, nil); l.Endpoint().Index() == 1 {
-				mine = append(mine, l)
-			} else {
-				l.End(ended(balancer.Cancelled), f.now)
+// TestHealth_ErrorRateEjects: an endpoint that answers now and then never fails three times in a row without an answer between.
+func TestHealth_ErrorRateEjects(t *testing.T) {
+	for _, row := range []struct {
+		failures, answers int // in turn
+		want              balancer.State
+	}{
+		{2, 1, balancer.Ejected},
+		{1, 1, balancer.Serving},
+		{2, 4, balancer.Serving},
+	} {
+		f := newFleet(t, "random", 3)
+		ejected := false
+		for range 10 {
+			for i := range row.failures + row.answers {
+				f.later(10 * time.Millisecond)
+				l, _ := f.sendTo(t, 1, anyRequest)
+				f.later(10 * time.Millisecond)
+				if i < row.failures {
+					l.End(ended(balancer.ServerError), f.now)
+				} else {
+					l.End(done(1), f.now)
+				}
+				if s := f.Status(f.now)[1]; s.State == balancer.Ejected && !ejected {
+					ejected = true
+					if s.Reason != "error rate" {
+						t.Errorf("%d of %d fail: ejected for %q", row.failures, row.failures+row.answers, s.Reason)
+					}
+				}
+				if ejected {
+					break
+				}
+			}
+			if ejected {
+				break
 			}
 		}
-		if len(mine) != want {
-			t.Errorf("round %d: %d requests wait for their first token there, want %d", round, len(mine), want)
-		}
-		mine[0].FirstToken(f.now) // one more first token doubles the room
-		for _, l := range mine {
-			l.End(ended(balancer.Cancelled), f.now)
+		if ejected != (row.want == balancer.Ejected) {
+			t.Errorf("%d of %d requests fail: ejected %v", row.failures, row.failures+row.answers, ejected)
 		}
 	}
 }

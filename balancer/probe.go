@@ -72,16 +72,20 @@ func (p *Pool) Due(now time.Time) []Probe {
 	p.serveQueue(now)
 	var due []Probe
 	for _, e := range p.endpoints {
-		kind, at, ok := p.nextProbe(e, now)
-		if !ok || at.After(now) {
+		next, ok := p.nextProbe(e, now)
+		if !ok || next.at.After(now) {
 			continue
 		}
 		h := &e.health
 		h.probing, h.probeAt = true, now
-		if kind == ProbeGenerate && !h.outOfService() {
+		if next.kind == ProbeGenerate && !h.outOfService() {
 			h.idleAt = now
 		}
-		due = append(due, Probe{Endpoint: e, Kind: kind, Timeout: kind.timeout()})
+		if next.silent {
+			h.stallAt = now
+		}
+		h.probeFor = max(next.kind.timeout(), next.patience)
+		due = append(due, Probe{Endpoint: e, Kind: next.kind, Timeout: h.probeFor})
 	}
 	return due
 }
@@ -92,8 +96,8 @@ func (p *Pool) Wake(now time.Time) time.Time {
 	defer p.mu.Unlock()
 	wake := now.Add(longestWake)
 	for _, e := range p.endpoints {
-		if _, at, ok := p.nextProbe(e, now); ok && at.Before(wake) {
-			wake = at
+		if next, ok := p.nextProbe(e, now); ok && next.at.Before(wake) {
+			wake = next.at
 		}
 	}
 	wake = p.queueWake(wake, now)
@@ -103,31 +107,45 @@ func (p *Pool) Wake(now time.Time) time.Time {
 	return wake
 }
 
-// nextProbe is what is to be asked of e next and when.
-func (p *Pool) nextProbe(e *Endpoint, now time.Time) (kind ProbeKind, at time.Time, ok bool) {
+// plannedProbe is what is to be asked of an endpoint next.
+type plannedProbe struct {
+	kind     ProbeKind
+	at       time.Time
+	silent   bool          // because it gives no sign of work
+	patience time.Duration // longer than is usual for the kind
+}
+
+// nextProbe is what is to be asked of e next, if anything is.
+func (p *Pool) nextProbe(e *Endpoint, now time.Time) (next plannedProbe, ok bool) {
 	h := &e.health
-	if e.admin == Disabled || h.probing && now.Sub(h.probeAt) < probeLost {
-		return 0, time.Time{}, false
+	if e.admin == Disabled || h.probing && now.Sub(h.probeAt) < max(probeLost, 2*h.probeFor) {
+		return plannedProbe{}, false
 	}
 	switch {
-	case h.refusals > 0:
-		return ProbeDial, h.dialAt, true
-	case h.gone && now.Before(h.until):
-		return ProbeDial, h.dialAt, true
-	case h.gone:
-		return ProbeGenerate, h.until, true
+	case h.refusals > 0 || h.gone && now.Before(h.until):
+		return plannedProbe{kind: ProbeDial, at: h.dialAt}, true
+	case h.gone || h.out && h.mute:
+		return plannedProbe{kind: ProbeGenerate, at: h.until}, true
 	case h.out:
-		return ProbeHealth, h.until, true
+		return plannedProbe{kind: ProbeHealth, at: h.until}, true
 	case h.dialWanted:
-		return ProbeDial, h.dialAt, true
+		return plannedProbe{kind: ProbeDial, at: h.dialAt}, true
+	}
+	sooner := func(other plannedProbe) {
+		if !ok || other.at.Before(next.at) {
+			next, ok = other, true
+		}
+	}
+	if at, patience, is := p.stallProbe(e, now); is {
+		sooner(plannedProbe{kind: ProbeGenerate, at: at, silent: true, patience: patience})
 	}
 	if p.cfg.ProbeHealthEvery > 0 {
-		kind, at, ok = ProbeHealth, h.healthAt, true
+		sooner(plannedProbe{kind: ProbeHealth, at: h.healthAt})
 	}
-	if idle, has := p.idleProbe(e, now); has && (!ok || idle.Before(at)) {
-		kind, at, ok = ProbeGenerate, idle, true
+	if at, is := p.idleProbe(e, now); is {
+		sooner(plannedProbe{kind: ProbeGenerate, at: at})
 	}
-	return kind, at, ok
+	return next, ok
 }
 
 // idleProbe is when e should be asked to generate so that its speed stays known.
@@ -167,7 +185,11 @@ func (p *Pool) Probed(pr Probe, err error, now time.Time) (dead bool) {
 			h.comeBack(now)
 		}
 	case pr.Kind == ProbeGenerate && !h.outOfService():
-		// The lease of the probe has told already.
+		// Unless work lies there in silence, the lease of the probe has told already.
+		if p.stalled(e, begun, now) {
+			p.eject(e, "gives no sign of work", now)
+			h.silent, h.mute = true, true
+		}
 	case h.outOfService():
 		h.until = now.Add(healthAgain)
 	default:

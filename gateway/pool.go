@@ -34,9 +34,10 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 		return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
 	}
 	bc := balancer.PoolConfig{
-		Name: cfg.Name, Policy: policy, EjectAfter: cfg.Health.EjectAfter, DefaultKVTokens: cfg.KVTokens,
+		Name: cfg.Name, Policy: policy, DefaultKVTokens: cfg.KVTokens,
 		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: cfg.ProbeIdle, Seed: uint64(time.Now().UnixNano()),
 	}
+	bc.EjectAfter, bc.EjectFor, bc.EjectMax = cfg.Health.EjectAfter, cfg.Health.EjectFor.Std(), cfg.Health.EjectMax.Std()
 	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std()}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())

@@ -46,19 +46,20 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, due.Timeout)
 	defer cancel()
-	server := p.servers[due.Endpoint.Index()]
+	server, how := p.servers[due.Endpoint.Index()], p.spoken.Load()
+	if how == nil && p.cfg.Health.Generate && due.Kind != balancer.ProbeDial {
+		how = &spoken{api.Chat, p.served()}
+	}
 	var err error
-	switch due.Kind {
-	case balancer.ProbeDial:
+	switch {
+	case due.Kind == balancer.ProbeDial:
 		err = dialOnce(ctx, due.Endpoint.URL())
-	case balancer.ProbeHealth:
-		err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
-	case balancer.ProbeGenerate:
-		if p.spoken.Load() != nil {
-			err = g.generate(ctx, p, server, due)
-		} else { // nobody knows that the engines generate at all
+	case how != nil && (due.Kind == balancer.ProbeGenerate || p.cfg.Health.Generate):
+		if err = g.generate(ctx, p, how, server, due); errors.Is(err, errNotTaken) {
 			err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
 		}
+	default: // nobody knows that the engines generate at all
+		err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
 	}
 	if refused := new(failure.Error); errors.As(err, &refused) && refused.Kind == failure.ConnectFailed {
 		err = fmt.Errorf("%w: %w", balancer.ErrRefused, err)
@@ -105,17 +106,17 @@ func exchangeOnce(ctx context.Context, s *upstream.Server, r *upstream.Request) 
 	return nil
 }
 
-// generate asks an idle endpoint for a few tokens, so that its speed stays known. It carries its own request id and a lease, by
-// which the learner sees it, and stands in no report.
-func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due balancer.Probe) error {
+// generate asks an endpoint for a few tokens, so that its speed stays known, or for one to see that it works. It carries its own
+// request id and a lease, by which the learner sees it, and stands in no report.
+func (g *Gateway) generate(ctx context.Context, p *pool, how *spoken, s *upstream.Server, due balancer.Probe) error {
 	prompt := tokenize.Prompt{Tokens: probePrompt}
-	how := p.spoken.Load()
-	lease := p.ProbeLease(due, &balancer.Request{Prompt: &prompt, MaxTokens: probeAnswer, Model: how.model}, time.Now())
-	if lease == nil {
-		return nil
+	tokens := probeAnswer
+	if due.Kind == balancer.ProbeHealth {
+		tokens = 1
 	}
+	lease := p.ProbeLease(due, &balancer.Request{Prompt: &prompt, MaxTokens: tokens, Model: how.model}, time.Now())
 	o := balancer.Outcome{PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Streamed: true}
-	err := g.generateWith(ctx, how, s, due.Timeout, lease)
+	err := g.generateWith(ctx, how, tokens, s, due.Timeout, lease)
 	if err != nil {
 		o.Cause = balancer.Cancelled // the probe's own error tells the balancer what it must know
 	}
@@ -129,11 +130,13 @@ func (g *Gateway) generate(ctx context.Context, p *pool, s *upstream.Server, due
 // errNotTaken is an engine that works but does not take the probe: an adapter may have been unloaded.
 var errNotTaken = errors.New("the engine does not take the generation")
 
-func (g *Gateway) generateWith(ctx context.Context, how *spoken, s *upstream.Server, timeout time.Duration, lease *balancer.Lease) error {
+func (g *Gateway) generateWith(
+	ctx context.Context, how *spoken, tokens int, s *upstream.Server, timeout time.Duration, lease *balancer.Lease,
+) error {
 	a := upstream.NewAttempt(s)
 	defer context.AfterFunc(ctx, func() { a.Cancel(failure.FirstEventTimeout) })()
 	path, prompt := how.ask()
-	body := fmt.Appendf(nil, `{"model":%q,%s,"max_tokens":%d,"stream":true,"temperature":0}`, how.model, prompt, probeAnswer)
+	body := fmt.Appendf(nil, `{"model":%q,%s,"max_tokens":%d,"stream":true,"temperature":0}`, how.model, prompt, tokens)
 	fail := a.Send(&upstream.Request{
 		Method: "POST", Path: path, Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
 		Header: []byte("Content-Type: application/json\r\nX-Request-Id: warmlane-probe-" + newID() + "\r\n"),

@@ -67,7 +67,7 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 			defer p.close()
 			p.answered(api.Completions, "m")
 			due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: time.Second}
-			err = (&Gateway{}).generate(context.Background(), p, p.servers[0], due)
+			err = (&Gateway{}).generate(context.Background(), p, p.spoken.Load(), p.servers[0], due)
 			if err == nil {
 				t.Errorf("the probe succeeded")
 			}
@@ -182,5 +182,49 @@ func TestProbe_ForgetsWhatIsNotTaken(t *testing.T) {
 		if got := <-asked; got != want {
 			t.Errorf("asked %s, want %s", got, want)
 		}
+	}
+}
+
+// With health.generate every probe asks for one token, and for the path only where the engines do not take that.
+func TestProbe_HealthByGeneration(t *testing.T) {
+	taken := true
+	asked := make(chan string, 2)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- r.URL.Path + " " + string(body)
+		switch {
+		case r.URL.Path == "/health":
+		case !taken:
+			w.WriteHeader(http.StatusNotFound)
+		default: // the engine is stuck behind its health page
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer s.Close()
+	cfg, err := config.Parse("t.yaml", []byte(`pools: [{name: m, endpoints: ["`+s.URL+`"], health: {generate: true}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	g := &Gateway{log: slog.New(slog.DiscardHandler)}
+	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeHealth, Timeout: 5 * time.Second}
+	const generation = `/v1/chat/completions {"model":"m","messages":[{"role":"user","content":"`
+	for range 2 {
+		g.probe(context.Background(), p, due)
+		if got := <-asked; !strings.HasPrefix(got, generation) || !strings.Contains(got, `"max_tokens":1,`) {
+			t.Errorf("the probe asks %s, want a generation of one token", got)
+		}
+	}
+	if s := p.Status(time.Now())[0]; s.State != balancer.Ejected {
+		t.Errorf("after two failed generations the engine is %v", s.State)
+	}
+	taken = false
+	g.probe(context.Background(), p, due)
+	if first, second := <-asked, <-asked; !strings.HasPrefix(first, generation) || second != "/health " {
+		t.Errorf("an engine that does not generate is asked %s, then %s", first, second)
 	}
 }

@@ -34,17 +34,25 @@ func (c *checker) pool(at string, p *Pool) {
 	c.endpoints(at+".endpoints", p.Endpoints)
 	c.ranks(at+".endpoints", p.Engine, p.Endpoints)
 	c.session(at+".session", &p.Session)
-	c.path(at+".health.path", p.Health.Path)
-	c.positive(at+".health.interval", p.Health.Interval)
-	c.positive(at+".health.timeout", p.Health.Timeout)
-	if p.Health.EjectAfter < 1 {
-		c.fault(at+".health.eject_after", "must be at least 1", "write how many failures eject an endpoint, such as 3")
-	}
+	c.health(at+".health", &p.Health)
 	c.queue(at+".queue", &p.Queue)
 	c.timeouts(at+".timeouts", &p.Timeouts)
 	c.metrics(at+".metrics", p.Engine, &p.Metrics)
 	if p.KVTokens < 1 {
 		c.fault(at+".kv_tokens", "must be at least 1", "write how many prompt tokens an endpoint's cache holds, such as 250000")
+	}
+}
+
+func (c *checker) health(at string, h *Health) {
+	c.path(at+".path", h.Path)
+	c.positive(at+".interval", h.Interval)
+	c.positive(at+".timeout", h.Timeout)
+	c.positive(at+".eject_for", h.EjectFor)
+	if h.EjectAfter < 1 {
+		c.fault(at+".eject_after", "must be at least 1", "write how many failures eject an endpoint, such as 3")
+	}
+	if h.EjectMax < h.EjectFor {
+		c.fault(at+".eject_max", "is shorter than eject_for", "write the longest time out, such as 1m")
 	}
 }
 

@@ -33,7 +33,7 @@ func setElementDefault(v reflect.Value) {
 			Policy:    Policy{Name: "warm"},
 			Session:   Session{Headers: []string{}, Bonus: Duration(50 * time.Millisecond)},
 			ProbeIdle: true,
-			Health:    Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3},
+			Health:    Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3, EjectFor: seconds(2), EjectMax: seconds(60)},
 			Queue:     Queue{Max: 1000, Wait: seconds(10)},
 			Timeouts:  Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
 			Metrics:   Metrics{Interval: seconds(1)},

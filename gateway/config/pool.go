@@ -55,12 +55,15 @@ type Auth struct {
 	Header string // header name in canonical form, for AuthHeader
 }
 
-// Health is the active probe of an endpoint.
+// Health says how an endpoint is probed and when it is taken out.
 type Health struct {
 	Path       string   `yaml:"path"`        // below the endpoint's base path
+	Generate   bool     `yaml:"generate"`    // whether a probe asks for a token, and for the path only where engines do not generate
 	Interval   Duration `yaml:"interval"`    // between two probes of one endpoint
 	Timeout    Duration `yaml:"timeout"`     // for one probe
 	EjectAfter int      `yaml:"eject_after"` // failures of distinct requests before an endpoint is ejected
+	EjectFor   Duration `yaml:"eject_for"`   // the first time out, doubled each time until the endpoint answers again
+	EjectMax   Duration `yaml:"eject_max"`   // the longest
 }
 
 // Queue is where requests wait while no endpoint has room for them.
