@@ -42,7 +42,8 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
 }
 
-// setEndpoint lets an operator drain, disable or enable an endpoint.
+// setEndpoint lets an operator drain, disable or enable an endpoint, or all ranks of an engine by its URL. What he sets stays over
+// reloads and is lost at a restart.
 func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
 	var want struct {
 		Pool  string `json:"pool"`
@@ -60,11 +61,17 @@ func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
 		if s.String() != want.State {
 			continue
 		}
-		if err := p.SetAdmin(want.URL, s); err != nil {
+		urls := p.named(want.URL)
+		if len(urls) == 0 {
 			return nil, failure.Bad("url", "The pool %q has no endpoint %q.", want.Pool, want.URL)
 		}
+		for _, url := range urls {
+			if err := p.SetAdmin(url, s); err != nil {
+				return nil, failure.New(failure.Internal, "The endpoint is gone.").Because(err)
+			}
+			g.log.Info("endpoint state set by the operator", "pool", want.Pool, "endpoint", url, "state", want.State)
+		}
 		p.nudge() // for those who wait in its queue
-		g.log.Info("endpoint state set by the operator", "pool", want.Pool, "endpoint", want.URL, "state", want.State)
 		return describe(p, time.Now()), nil
 	}
 	return nil, failure.Bad("state", "The state %q is none of enabled, draining, disabled.", want.State)
@@ -85,6 +92,8 @@ type adminEndpoint struct {
 	Admin  string `json:"admin"`
 	State  string `json:"state"`
 	Reason string `json:"reason,omitempty"`
+	// Out is how much longer a pause or a time out lasts.
+	Out *float64 `json:"out_for_seconds,omitempty"`
 
 	InFlight int    `json:"in_flight"`
 	Decoding int    `json:"decoding"`
@@ -115,18 +124,22 @@ type adminEndpoint struct {
 func describe(p *pool, now time.Time) adminPool {
 	d := adminPool{Name: p.Name(), Policy: p.PolicyName(), Engine: p.cfg.Engine, Queue: describeQueue(p.Queue(now))}
 	for _, e := range p.Status(now) {
-		d.Endpoints = append(d.Endpoints, describeEndpoint(&e))
+		d.Endpoints = append(d.Endpoints, describeEndpoint(&e, now))
 	}
 	return d
 }
 
-func describeEndpoint(e *balancer.EndpointStatus) adminEndpoint {
+func describeEndpoint(e *balancer.EndpointStatus, now time.Time) adminEndpoint {
 	d := adminEndpoint{
 		URL: e.URL, Admin: e.Admin.String(), State: e.State.String(), Reason: e.Reason,
 		InFlight: e.InFlight, Decoding: e.Decoding, Pending: e.Pending, Context: e.Context, Sent: e.Sent,
 		Measured: e.Measured, Step: finite(e.Step), PerContext: finite(e.PerContext), Rate: finite(e.Rate), Floor: finite(e.Floor),
 		Trust: finite(e.Trust), IndexBlocks: e.IndexBlocks, IndexBudget: e.IndexBudget,
 		Foreign: e.Foreign, Failures: endings(e), Ejections: e.Ejections,
+	}
+	if !e.Until.IsZero() {
+		left := max(0, e.Until.Sub(now).Seconds())
+		d.Out = &left
 	}
 	if e.HasLoad {
 		age := e.LoadAge.Seconds()

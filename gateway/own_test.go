@@ -132,3 +132,29 @@ func TestAdmin_PoolsAndEndpoints(t *testing.T) {
 		t.Errorf("metrics are on the application listener: %d", a.status)
 	}
 }
+
+// The admin API and the metrics tell why an endpoint does not serve, and for how long.
+func TestAdmin_TellsWhy(t *testing.T) {
+	u, _ := counting(t, status(503, `{"error":{"message":"queue is full","code":503}}`))
+	r := newRig(t, strings.Replace(onePool, "policy: round_robin", "policy: round_robin, queue: {max: 0}", 1), u)
+	r.post(chat, plainChat)
+	admin := *r
+	admin.URL = r.Admin
+	var got struct {
+		Endpoints []struct {
+			State, Reason string
+			Out           float64 `json:"out_for_seconds"`
+		}
+	}
+	a := admin.do("GET", "/admin/v1/endpoints", "")
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil || len(got.Endpoints) != 1 {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	if e := got.Endpoints[0]; e.State != "paused" || e.Reason != "refused for want of capacity" || e.Out <= 0 || e.Out > 0.7 {
+		t.Errorf("endpoint %+v, want it paused for half a second", e)
+	}
+	want := `warmlane_endpoint_reason{endpoint="` + u + `",pool="m",reason="refused for want of capacity"} 1`
+	if metrics := admin.do("GET", "/metrics", "").body; !strings.Contains(metrics, want) {
+		t.Errorf("metrics lack %s", want)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -109,6 +110,19 @@ func (p *pool) serverAt(url string) *upstream.Server {
 		}
 	}
 	return nil
+}
+
+// named are the endpoints that an operator means by a URL: one, or all ranks of an engine.
+func (p *pool) named(url string) []string {
+	url = strings.TrimRight(url, "/")
+	var urls []string
+	for _, e := range p.Endpoints() {
+		engine, _, ranked := strings.Cut(e.URL(), "#")
+		if e.URL() == url || ranked && engine == url {
+			urls = append(urls, e.URL())
+		}
+	}
+	return urls
 }
 
 // provider is an outside service with its keys in rotation.

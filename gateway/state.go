@@ -194,7 +194,7 @@ func (s *state) learned() []observe.PoolGauge {
 
 func gauge(pool string, e *balancer.EndpointStatus) observe.EndpointGauge {
 	v := observe.EndpointGauge{
-		Pool: pool, URL: e.URL, State: stateWord(e),
+		Pool: pool, URL: e.URL, State: stateWord(e), Reason: e.Reason,
 		InFlight: e.InFlight, Decoding: e.Decoding, Prefill: e.Pending, Context: e.Context,
 		StepBase: e.Step, StepToken: e.PerContext, PrefillRate: e.Rate, FirstFloor: e.Floor, Trust: e.Trust,
 		Blocks: e.IndexBlocks, BlockBudget: e.IndexBudget, Ejections: e.Ejections, Sent: e.Sent,

@@ -14,14 +14,15 @@ import (
 
 // commands are the subcommands, one file each.
 type commands struct {
-	Serve   ServeCmd   `cmd:"" help:"Run the gateway."`
-	Check   CheckCmd   `cmd:"" help:"Check a configuration file and print its routes."`
-	Demo    DemoCmd    `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
-	Sweep   SweepCmd   `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`
-	Plan    PlanCmd    `cmd:"" help:"Tell from recorded traffic how many replicas each policy needs for a service level."`
-	Engine  EngineCmd  `cmd:"" help:"Run simulated inference engines."`
-	Load    LoadCmd    `cmd:"" help:"Drive an OpenAI-compatible URL with multi-turn conversations and measure it."`
-	Version VersionCmd `cmd:"" help:"Print the version."`
+	Serve    ServeCmd    `cmd:"" help:"Run the gateway."`
+	Check    CheckCmd    `cmd:"" help:"Check a configuration file and print its routes."`
+	Endpoint EndpointCmd `cmd:"" help:"Show, drain, disable or enable endpoints of a running gateway."`
+	Demo     DemoCmd     `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
+	Sweep    SweepCmd    `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`
+	Plan     PlanCmd     `cmd:"" help:"Tell from recorded traffic how many replicas each policy needs for a service level."`
+	Engine   EngineCmd   `cmd:"" help:"Run simulated inference engines."`
+	Load     LoadCmd     `cmd:"" help:"Drive an OpenAI-compatible URL with multi-turn conversations and measure it."`
+	Version  VersionCmd  `cmd:"" help:"Print the version."`
 }
 
 // Exit codes: 2 for a command line that makes no sense, 1 for work that failed.

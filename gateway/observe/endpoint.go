@@ -12,6 +12,7 @@ import (
 type EndpointGauge struct {
 	Pool, URL   string
 	State       string            // serving, warming, paused, ejected, down; or draining, disabled by an operator
+	Reason      string            // why it is not serving, "" when it is
 	InFlight    int               // n: leases in flight
 	Decoding    int               // d: of these, answering
 	Prefill     int               // A: uncached prompt tokens sent and not yet answered by a first token
@@ -44,6 +45,7 @@ type endpointCollector struct {
 	read           func() []EndpointGauge
 	numbers        []number
 	state, endings *prometheus.Desc
+	reason         *prometheus.Desc
 }
 
 // number is one metric of an endpoint.
@@ -68,6 +70,7 @@ func newEndpointCollector(read func() []EndpointGauge) *endpointCollector {
 	c := &endpointCollector{
 		read:    read,
 		state:   endpointDesc("state", "1 for the state that the endpoint has, 0 for the others.", "state"),
+		reason:  endpointDesc("reason", "1 for why the endpoint is not serving; missing while it is.", "reason"),
 		endings: endpointDesc("attempts_ended_total", "Attempts that ended, by cause.", "cause"),
 	}
 	c.counted()
@@ -143,6 +146,7 @@ func (c *endpointCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- n.desc
 	}
 	ch <- c.state
+	ch <- c.reason
 	ch <- c.endings
 }
 
@@ -160,6 +164,9 @@ func (c *endpointCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		for _, s := range states {
 			ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, bit(s == e.State), e.Pool, e.URL, s)
+		}
+		if e.Reason != "" {
+			ch <- prometheus.MustNewConstMetric(c.reason, prometheus.GaugeValue, 1, e.Pool, e.URL, e.Reason)
 		}
 		for cause, n := range e.Endings {
 			ch <- prometheus.MustNewConstMetric(c.endings, prometheus.CounterValue, float64(n), e.Pool, e.URL, cause)
