@@ -112,7 +112,7 @@ func (a *anthropic) Request(q *Query) (*Call, *failure.Error) {
 	}
 	return &Call{
 		Method: "POST", Path: "/v1/messages", Body: encode(r),
-		Header: []byte("Content-Type: application/json\r\nAnthropic-Version: 2023-06-01\r\n"),
+		Header: []byte(jsonHeader + "Anthropic-Version: 2023-06-01\r\n"),
 		Reply:  &anthropicReply{namingOf(q)},
 	}, nil
 }

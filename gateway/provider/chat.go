@@ -116,6 +116,15 @@ type toolResult struct {
 	parts    []part // text and images
 }
 
+// text is the result's text in one piece.
+func (r *toolResult) text() string {
+	var b strings.Builder
+	for _, p := range r.parts {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
 // readChat reads a request of q for a kind of provider.
 func readChat(q *Query, at kind) (*chat, *failure.Error) {
 	if fail := checkFields(q.Body, at); fail != nil {

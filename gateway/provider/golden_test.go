@@ -23,6 +23,12 @@ var kindsUnderTest = map[string]func(event []byte) []byte{
 		_ = json.Unmarshal(event, &e)
 		return []byte("event: " + e.Type + "\ndata: " + string(event) + "\n\n")
 	},
+	"gemini": func(event []byte) []byte {
+		if bytes.HasPrefix(event, []byte(`{"error"`)) { // errors come bare, over several lines
+			return append(bytes.ReplaceAll(event, []byte(", "), []byte(",\n\n  ")), '\n')
+		}
+		return []byte("data: " + string(event) + "\r\n\r\n")
+	},
 }
 
 func translator(t testing.TB, kind string) Translator {

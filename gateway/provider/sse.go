@@ -1,14 +1,21 @@
 package provider
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // maxEvent bounds an event of a provider's stream, and a line of it.
 const maxEvent = 8 << 20
+
+// maxBare bounds an error that comes in bare lines.
+const maxBare = 16 << 10
 
 // events cuts a stream of server-sent events into their data. Names of events are not needed: the data of all providers tells.
 type events struct {
 	line []byte // the line that has not come whole
 	data []byte // the data lines of the event so far
+	bare []byte // lines that are JSON without a field's name: Gemini's errors in mid stream come so
 	has  bool
 	cr   bool // the last line ended with \r: a \n that follows belongs to it
 }
@@ -35,7 +42,7 @@ func (e *events) feed(in []byte, take func(data []byte)) bool {
 		}
 		e.cr = in[i] == '\r'
 		in = in[i+1:]
-		if len(line)+len(e.data) > maxEvent {
+		if len(line)+len(e.data) > maxEvent || len(e.bare) > maxBare {
 			return false
 		}
 		e.take(line, take)
@@ -45,13 +52,21 @@ func (e *events) feed(in []byte, take func(data []byte)) bool {
 }
 
 func (e *events) take(line []byte, take func(data []byte)) {
-	if len(line) == 0 {
+	if len(line) == 0 && len(e.bare) == 0 {
 		if e.has {
 			take(e.data)
 		}
 		e.has = false
 		e.data = shrink(e.data)
 		e.line = shrink(e.line)
+		return
+	}
+	if len(e.bare) > 0 || line[0] == '{' || line[0] == '[' {
+		e.bare = append(append(e.bare, line...), '\n')
+		if json.Valid(e.bare) {
+			take(e.bare)
+			e.bare = nil
+		}
 		return
 	}
 	field, value, _ := bytes.Cut(line, []byte(":"))

@@ -103,6 +103,7 @@ const DefaultMaxTokens = 4096
 // translations are the kinds that speak another protocol than OpenAI's.
 var translations = map[string]func(Options) Translator{
 	"anthropic": newAnthropic,
+	"gemini":    newGemini,
 }
 
 // Translation returns the translator of a kind: anthropic, gemini or bedrock. It is false for kinds that speak OpenAI's protocol.
