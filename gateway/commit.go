@@ -51,7 +51,6 @@ const oneWrite = 1 << 20
 // commitWhole sends an answer that was read to its end.
 func (x *exchange) commitWhole() {
 	x.relay.Abandon()
-	x.Writing(time.Now())
 	x.ctx.Response.SetBodyRaw(x.whole)
 	x.rec.BytesOut = int64(len(x.whole))
 	x.end(nil)
@@ -65,8 +64,9 @@ func (x *exchange) sink() api.Sink {
 	return x
 }
 
-// stamp sets the headers that every answer carries.
+// stamp sets the headers that every answer carries, and when it must have left.
 func (x *exchange) stamp() {
+	x.Writing(time.Now())
 	h := &x.ctx.Response.Header
 	h.Set(headerRequestID, x.rec.ID)
 	x.place.WriteTo(h)
@@ -136,7 +136,6 @@ func (x *exchange) refuse(fail *failure.Error) {
 	}
 	x.ctx.Response.Reset()
 	writeFailure(x.ctx, fail)
-	x.Writing(time.Now())
 	x.stamp()
 	x.rec.Status = fail.HTTPStatus()
 	if fail.Kind == failure.ClientGone || endsConnection(fail.Kind) || x.g.draining.Load() {

@@ -120,13 +120,11 @@ func (x *exchange) Progress(now time.Time, n int) {
 	x.passed += n
 }
 
-// clientPatience is how long a client may leave its window closed before its stream is cut.
-const clientPatience = 30 * time.Second
-
-// Writing arms the deadline of the next write to the client, at most once in several seconds.
+// Writing arms the deadline of the next write to the client, at most once in half its time.
 func (x *exchange) Writing(now time.Time) {
-	if x.armed.Sub(now) < clientPatience/2 {
-		x.armed = now.Add(clientPatience)
+	patience := x.state.cfg.Server.WriteTimeout.Std()
+	if x.armed.Sub(now) < patience/2 {
+		x.armed = now.Add(patience)
 		_ = x.ctx.SetWriteDeadline(x.armed)
 	}
 }
@@ -210,7 +208,7 @@ func (x *exchange) record(fail *failure.Error, now time.Time) {
 
 func endedBy(k failure.Kind) observe.Ender {
 	switch k {
-	case failure.ClientGone:
+	case failure.ClientGone, failure.ClientStalled:
 		return observe.EndedByClient
 	case failure.StreamCut, failure.StreamIncomplete, failure.EngineStreamError, failure.EngineError, failure.EngineDead,
 		failure.ConnectionLost, failure.EngineGone, failure.EngineRefused, failure.ConnectFailed, failure.SendFailed, failure.BadAnswer:

@@ -111,14 +111,13 @@ func (g *Gateway) listen(cfg *config.Config, opts Options) (err error) {
 			return fmt.Errorf("application listener: %w", err)
 		}
 	}
+	g.listener = g.newEntrance(g.listener, cfg.Server.TLS.Enabled())
 	if cfg.Server.TLS.Enabled() {
-		pair, err := tls.LoadX509KeyPair(cfg.Server.TLS.Cert, cfg.Server.TLS.Key)
+		cert, err := openCertificate(func() config.TLS { return g.state.Load().cfg.Server.TLS }, g.log)
 		if err != nil {
 			return errors.Join(fmt.Errorf("server.tls: %w", err), g.listener.Close())
 		}
-		g.listener = tls.NewListener(keepAlive{g.listener}, &tls.Config{
-			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
-		})
+		g.listener = tls.NewListener(g.listener, cert.config())
 	}
 	if g.adminListener == nil && cfg.Server.Admin != "" {
 		if g.adminListener, err = net.Listen("tcp", cfg.Server.Admin); err != nil {
@@ -126,17 +125,6 @@ func (g *Gateway) listen(cfg *config.Config, opts Options) (err error) {
 		}
 	}
 	return nil
-}
-
-// keepAlive finds clients that vanished without a word. The server does the same by itself where there is no TLS in between.
-type keepAlive struct{ net.Listener }
-
-func (l keepAlive) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlivePeriod, Interval: keepAlivePeriod, Count: 3})
-	}
-	return c, err
 }
 
 // Addr is where applications connect.

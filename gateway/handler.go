@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -69,11 +70,13 @@ func matchHead(h *fasthttp.RequestHeader) (api.Endpoint, *failure.Error) {
 	}
 	path := pathOf(h)
 	ep, ok := api.Find(path)
-	switch {
+	switch coding := h.Peek("Content-Encoding"); {
 	case !ok:
 		return ep, failure.Newf(failure.PathNotFound, "There is no %s here. The OpenAI-compatible API is under /v1/.", printable(path))
 	case !ep.Takes(h.Method()):
 		return ep, failure.Newf(failure.MethodNotAllowed, "%s takes %s requests only.", printable(path), ep.Method)
+	case len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")):
+		return ep, failure.New(failure.BadMediaType, "Compressed requests are not taken. Send the body without Content-Encoding.")
 	}
 	return ep, nil
 }
@@ -127,14 +130,16 @@ func (x *exchange) findRoute() *failure.Error {
 }
 
 // admit takes the request's place in its limits.
-func (x *exchange) admit() *failure.Error {
+func (x *exchange) admit() *failure.Error { return x.reserve(x.view.User, x.view.Model, x.route.Name) }
+
+func (x *exchange) reserve(user, model, route string) *failure.Error {
 	if len(x.state.cfg.Limits) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
 	defer cancel()
 	place, fail := x.state.limits.Reserve(ctx, &limit.Query{
-		Consumer: x.consumer.Name, User: x.view.User, Model: x.view.Model, Route: x.route.Name,
+		Consumer: x.consumer.Name, User: user, Model: model, Route: route,
 		Path: x.rec.Path, IP: x.clientIP(), Headers: &x.ctx.Request.Header,
 	})
 	x.place = place

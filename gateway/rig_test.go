@@ -51,6 +51,13 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
+// text returns all that was logged so far.
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
 // access returns the access lines so far.
 func (l *lines) access() []map[string]any {
 	l.mu.Lock()

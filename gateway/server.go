@@ -2,6 +2,10 @@ package gateway
 
 import (
 	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -12,14 +16,10 @@ import (
 )
 
 const (
-	// keepAlivePeriod finds a client that vanished without a word.
-	keepAlivePeriod = 15 * time.Second
 	// writeBuffer holds what leaves in one write: some thirty events.
 	writeBuffer = 8 << 10
 	// idleClient is how long a client's unused connection is kept; longer than the pools of common clients.
 	idleClient = 120 * time.Second
-	// maxHead is the largest request line with headers.
-	maxHead = 16 << 10
 	// maxChunked is the largest body without a Content-Length: beyond it the server would copy the whole body for each chunk.
 	maxChunked = 96 << 20
 	// refusedBody is the body limit of a request that is refused on its head: its body is never read.
@@ -35,12 +35,10 @@ func (g *Gateway) newServer(cfg *config.Config) *fasthttp.Server {
 		ExpectHandler:                g.expect,
 		ErrorHandler:                 g.malformed,
 		MaxRequestBodySize:           int(cfg.Server.MaxBody),
-		ReadBufferSize:               maxHead,
+		ReadBufferSize:               int(cfg.Server.MaxHeader),
 		WriteBufferSize:              writeBuffer,
 		ReadTimeout:                  cfg.Server.ReadTimeout.Header.Std(),
 		IdleTimeout:                  idleClient,
-		TCPKeepalive:                 true,
-		TCPKeepalivePeriod:           keepAlivePeriod,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		NoDefaultDate:                true,
@@ -119,11 +117,10 @@ func (g *Gateway) expect(ctx *fasthttp.RequestCtx) int {
 func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 	cfg := g.state.Load().cfg
 	var small *fasthttp.ErrSmallBuffer
-	var timeout interface{ Timeout() bool }
 	var fail *failure.Error
 	switch {
 	case errors.As(err, &small):
-		fail = failure.Newf(failure.HeadersTooLarge, "The request's headers exceed %d bytes.", maxHead)
+		fail = failure.Newf(failure.HeadersTooLarge, "The request's line and headers exceed %s.", config.Size(g.server.ReadBufferSize))
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		// A body that grew too large in chunks has taken the head with it.
 		if len(ctx.Request.Header.Host()) > 0 {
@@ -139,12 +136,31 @@ func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 		default:
 			fail = memoryFull()
 		}
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case slow(err):
 		fail = failure.New(failure.RequestTimeout, "The request was sent too slowly.")
+	case brokenOff(err):
+		fail = failure.New(failure.ClientGone, "The client left before its request was sent.").Because(err)
 	default:
 		fail = failure.New(failure.BadFraming, "The request is not valid HTTP/1.1.").Because(err)
 	}
 	g.refuseUnread(ctx, fail)
+}
+
+// slow says whether a request was not read to its end in time. The server hides what broke a chunk but for its text.
+func slow(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout() || brokenChunk(err, os.ErrDeadlineExceeded)
+}
+
+// brokenOff says whether the client's side ended in the middle of a request.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		brokenChunk(err, io.EOF) || brokenChunk(err, syscall.ECONNRESET)
+}
+
+func brokenChunk(err, by error) bool {
+	var chunk fasthttp.ErrBrokenChunk
+	return errors.As(err, &chunk) && strings.HasSuffix(chunk.Error(), by.Error())
 }
 
 func tooLarge(cfg *config.Config) *failure.Error {

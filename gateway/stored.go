@@ -22,9 +22,11 @@ type origins struct {
 }
 
 type origin struct {
-	pool, url string
-	consumer  string
-	until     time.Time
+	pool, url    string
+	consumer     string
+	user         string // as the request that made it named one
+	model, route string
+	until        time.Time
 }
 
 func newOrigins() *origins { return &origins{known: map[string]origin{}} }
@@ -57,6 +59,7 @@ func (x *exchange) remember(id string) {
 	}
 	x.g.origins.put(id, origin{
 		pool: x.pool.Name(), url: x.rec.Endpoint, consumer: x.consumer.Name, until: time.Now().Add(storedFor),
+		user: x.view.User, model: x.view.Model, route: x.route.Name,
 	})
 }
 
@@ -78,6 +81,9 @@ func (x *exchange) serveStored() *failure.Error {
 	if !ok || from.consumer != x.consumer.Name {
 		return failure.New(failure.ResponseNotFound,
 			"This response is unknown: it was made more than an hour ago, elsewhere, or not stored.")
+	}
+	if fail := x.reserve(from.user, from.model, from.route); fail != nil {
+		return fail
 	}
 	p := x.state.pools[from.pool]
 	if p == nil {

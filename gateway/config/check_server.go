@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,10 @@ func (c *checker) server(s *Server) {
 	if _, port, _ := net.SplitHostPort(s.Listen); s.Listen == s.Admin && port != "0" {
 		c.fault("server.admin", fmt.Sprintf("%q is the application listener too", s.Admin), "give the admin listener a port of its own")
 	}
+	if s.AdminToken.Empty() && !loopback(s.Admin) {
+		c.fault("server.admin", fmt.Sprintf("%q is reachable from other hosts, but there is no admin_token", s.Admin),
+			`listen on 127.0.0.1, or set admin_token: "${env:WARMLANE_ADMIN_TOKEN}"`)
+	}
 	c.tls(&s.TLS)
 	if s.MaxBody <= 0 {
 		c.fault("server.max_body", "must be larger than 0", "write a size such as 160MiB")
@@ -27,6 +32,16 @@ func (c *checker) server(s *Server) {
 	}
 	c.positive("server.read_timeout.header", s.ReadTimeout.Header)
 	c.positive("server.read_timeout.body", s.ReadTimeout.Body)
+	c.positive("server.write_timeout", s.WriteTimeout)
+	if s.MaxHeader < 1<<10 || s.MaxHeader > 1<<20 {
+		c.fault("server.max_header", "must be 1KiB to 1MiB", "write a size such as 16KiB; every connection keeps a buffer of it")
+	}
+	if s.MaxConnections < 1 {
+		c.fault("server.max_connections", "must be at least 1", "write how many clients may be connected, such as 20000")
+	}
+	if s.MaxConnectionsPerIP < 0 {
+		c.fault("server.max_connections_per_ip", "must not be negative", "write how many connections one address may have, or 0 for no bound")
+	}
 }
 
 func (c *checker) listen(path, address string) {
@@ -37,6 +52,16 @@ func (c *checker) listen(path, address string) {
 		}
 	}
 	c.fault(path, fmt.Sprintf("%q is not an address to listen on", address), `write HOST:PORT, or ":8080" for all addresses`)
+}
+
+// loopback says whether only this host can reach an address. One that is no address has its own fault.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // tls checks that the certificate can be used, so that a wrong file is found before the gateway starts.

@@ -4,17 +4,21 @@ import "net/netip"
 
 // Server says where the gateway listens and what it takes in. See defaults.go for the defaults.
 type Server struct {
-	Listen         string         `yaml:"listen"`          // address of the application listener
-	Admin          string         `yaml:"admin"`           // address of the admin listener: /metrics, /healthz, /readyz, /admin/v1/
-	AdminToken     Secret         `yaml:"admin_token"`     // bearer token for /admin/v1/ from other hosts; without it only loopback may
-	TLS            TLS            `yaml:"tls"`             // for the application listener
-	MaxBody        Size           `yaml:"max_body"`        // largest request body; beyond it 413
-	MaxBodyTotal   Size           `yaml:"max_body_total"`  // request bodies held in memory together; beyond it 503
-	ReadTimeout    ReadTimeout    `yaml:"read_timeout"`    // how slowly a client may send
-	HalfClose      bool           `yaml:"half_close"`      // a client that shuts its sending side still waits for the answer; otherwise it counts as gone
-	Drain          Duration       `yaml:"drain"`           // how long streams may finish after SIGTERM
-	LameDuck       Duration       `yaml:"lame_duck"`       // how long new work is still taken after SIGTERM while /readyz answers 503
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"` // peers whose X-Forwarded-For tells the client's address
+	Listen              string         `yaml:"listen"`                 // address of the application listener
+	Admin               string         `yaml:"admin"`                  // address of the admin listener: /metrics, /healthz, /readyz, /admin/v1/
+	AdminToken          Secret         `yaml:"admin_token"`            // bearer token for /admin/v1/ from other hosts; without it only loopback may
+	TLS                 TLS            `yaml:"tls"`                    // for the application listener
+	MaxBody             Size           `yaml:"max_body"`               // largest request body; beyond it 413
+	MaxBodyTotal        Size           `yaml:"max_body_total"`         // request bodies held in memory together; beyond it 503
+	MaxHeader           Size           `yaml:"max_header"`             // request line and headers; beyond it 431
+	MaxConnections      int            `yaml:"max_connections"`        // clients' connections in all; beyond it 503
+	MaxConnectionsPerIP int            `yaml:"max_connections_per_ip"` // the same from one address; 0 = no bound
+	ReadTimeout         ReadTimeout    `yaml:"read_timeout"`           // how slowly a client may send
+	WriteTimeout        Duration       `yaml:"write_timeout"`          // how long a client may leave what is sent to it unread
+	HalfClose           bool           `yaml:"half_close"`             // a client that shuts its sending side still waits for the answer; otherwise it counts as gone
+	Drain               Duration       `yaml:"drain"`                  // how long streams may finish after SIGTERM
+	LameDuck            Duration       `yaml:"lame_duck"`              // how long new work is still taken after SIGTERM while /readyz answers 503
+	TrustedProxies      []netip.Prefix `yaml:"trusted_proxies"`        // peers whose X-Forwarded-For tells the client's address
 }
 
 // TLS names a certificate; both files or neither.

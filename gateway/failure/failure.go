@@ -61,6 +61,7 @@ const (
 	EngineStreamError      // the engine sent an error event in mid stream
 	GatewayStopping        // the drain time is over; what is left ends
 	ClientGone             // the client left
+	ClientStalled          // the client did not read its answer in time
 	Internal               // our own fault
 )
 
@@ -115,6 +116,7 @@ var table = [...]Entry{
 	EngineStreamError: {502, server, "engine_error", "engine_stream_error", RetryNever},
 	GatewayStopping:   {503, server, "gateway_stopping", "gateway_stopping", RetryNever},
 	ClientGone:        {499, "", "", "client_gone", RetryNever},
+	ClientStalled:     {499, "", "", "client_stalled", RetryNever},
 	Internal:          {500, server, "internal_error", "internal", RetryNever},
 }
 

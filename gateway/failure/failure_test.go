@@ -13,7 +13,7 @@ func TestTable_EveryKindIsFilled(t *testing.T) {
 		if e.Label == "" || e.Status < 400 {
 			t.Errorf("kind %d has no line in the table: %+v", k, e)
 		}
-		if k != failure.ClientGone && (e.Type == "" || e.Code == "") {
+		if k != failure.ClientGone && k != failure.ClientStalled && (e.Type == "" || e.Code == "") {
 			t.Errorf("%s: a client would see no type or code: %+v", k, e)
 		}
 		if other, dup := seen[e.Label]; dup {
@@ -29,7 +29,7 @@ func TestTable_EveryKindIsFilled(t *testing.T) {
 func TestTable_NothingIsRetriedAfterTheFirstEvent(t *testing.T) {
 	for _, k := range []failure.Kind{
 		failure.StreamCut, failure.StreamIncomplete, failure.StreamStalled, failure.EngineDead,
-		failure.EngineStreamError, failure.ClientGone, failure.BadRequest,
+		failure.EngineStreamError, failure.ClientGone, failure.ClientStalled, failure.BadRequest,
 	} {
 		if k.Entry().Retry != failure.RetryNever {
 			t.Errorf("%s may be retried", k)

@@ -14,10 +14,10 @@ import (
 type Metrics struct {
 	reg prometheus.Registerer
 
-	requests, failures, retries, tokens, predictions, bytes, refusals *prometheus.CounterVec
-	queue, ttft, interToken, duration                                 *prometheus.HistogramVec
-	inFlight                                                          prometheus.Gauge
-	redisUp, build                                                    *prometheus.GaugeVec
+	requests, failures, retries, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
+	queue, ttft, interToken, duration                                             *prometheus.HistogramVec
+	inFlight                                                                      prometheus.Gauge
+	redisUp, build                                                                *prometheus.GaugeVec
 
 	bytesIn, bytesOut prometheus.Counter
 	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
@@ -42,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.known.Store(newLabels(nil, nil, nil))
 	m.define()
 	reg.MustRegister(
-		m.requests, m.failures, m.retries, m.tokens, m.predictions, m.bytes, m.refusals,
+		m.requests, m.failures, m.retries, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -62,6 +62,7 @@ func (m *Metrics) define() {
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
 	m.refusals = counters("limit_refusals_total", "Requests that a limit refused.", "limit")
+	m.turnedAway = counters("connections_refused_total", "Connections of clients that a bound refused: all (max_connections) or address (max_connections_per_ip).", "bound")
 	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
 	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
 	m.interToken = histograms("inter_token_seconds", "Time between two events of a stream.", stepBounds)
@@ -135,6 +136,9 @@ func (m *Metrics) Lane(model, pool string) *Lane {
 	}
 	return l
 }
+
+// ConnectionRefused counts a connection that the bound, all or address, refused.
+func (m *Metrics) ConnectionRefused(bound string) { m.turnedAway.WithLabelValues(bound).Inc() }
 
 // LimitRefused counts a request that the limit refused.
 func (m *Metrics) LimitRefused(limit string) {

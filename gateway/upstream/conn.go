@@ -14,6 +14,7 @@ import (
 // which together tell a stale connection from a dying engine.
 type conn struct {
 	net.Conn
+	tcp  net.Conn        // below TLS; the same without it
 	raw  syscall.RawConn // nil where the transport has none (tests over memory)
 	used bool            // carried an earlier request
 	got  bool            // a byte of the present answer was read
@@ -27,6 +28,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close ends the connection at once. Closing TLS would first say so to the peer, and wait up to 5 s where the peer takes nothing more;
+// a request's length has told it where the request ends.
+func (c *conn) Close() error { return c.tcp.Close() }
+
 // dial opens a connection, TLS included, within timeout. Keep-alive probes find peers that vanished without a word;
 // TCP_USER_TIMEOUT bounds unacknowledged writes. Go sets TCP_NODELAY by itself.
 func dial(address string, timeout time.Duration, config *tls.Config) (net.Conn, error) {
@@ -35,7 +40,7 @@ func dial(address string, timeout time.Duration, config *tls.Config) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: tcp}
+	c := &conn{Conn: tcp, tcp: tcp}
 	if sc, ok := tcp.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}

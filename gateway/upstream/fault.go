@@ -61,7 +61,7 @@ func CauseOf(k failure.Kind) balancer.Cause {
 	switch k {
 	case failure.None:
 		return balancer.OK
-	case failure.ClientGone:
+	case failure.ClientGone, failure.ClientStalled:
 		return balancer.ClientGone
 	case failure.ConnectFailed:
 		return balancer.Refused

@@ -216,6 +216,8 @@ func (r *Relay) finish(w io.Writer, err error) error {
 func (r *Relay) CloseWithError(err error) error {
 	switch {
 	case r.fail != nil:
+	case isTimeout(err):
+		r.fail = failure.New(failure.ClientStalled, "The client does not read its answer.").Because(err)
 	case err != nil:
 		r.fail = failure.New(failure.ClientGone, "The client left.").Because(err)
 	case !r.over:
