@@ -74,7 +74,9 @@ func TestDetectors_FalseAlarms(t *testing.T) {
 		{"UUIDs", func() string {
 			return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.IntN(1<<16), r.IntN(1<<16), r.IntN(1<<16), r.Uint64()>>16)
 		}, map[string]int{"phone": 40, "bank_card": 20}},
-		{"addresses and versions", func() string { return fmt.Sprintf("%d.%d.%d.%d v%d.%d.%d", r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(20), r.IntN(99), r.IntN(99)) }, nil},
+		{"addresses and versions", func() string {
+			return fmt.Sprintf("%d.%d.%d.%d v%d.%d.%d", r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(20), r.IntN(99), r.IntN(99))
+		}, nil},
 		{"amounts", func() string { return fmt.Sprintf("%d.%02d", r.IntN(1e12), r.IntN(100)) }, nil},
 		{"English", func() string { return latin(r, 6) + " " + latin(r, 4) + "-" + latin(r, 12) }, nil},
 		{"Chinese", func() string { return chinese(r, 20) }, nil},
