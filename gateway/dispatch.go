@@ -30,14 +30,15 @@ const (
 	maxWhole = 8 << 20
 )
 
-// tryPool tries the endpoints of a pool until one answers.
-func (x *exchange) tryPool(t *route.Target) *failure.Error {
+// tryPool tries the endpoints of a pool until one answers. more says that the route has a further target.
+func (x *exchange) tryPool(t *route.Target, more bool) *failure.Error {
 	p := x.state.pools[t.Pool]
 	model := t.ModelFor(x.view.Model, p.lists)
 	x.enterPool(p, model)
+	p.budget.Request(time.Now())
 	body := x.bodyFor(model)
 	var last *failure.Error
-	for again := 1; ; {
+	for {
 		lease, err := x.choose(p)
 		if err != nil {
 			if last != nil && last.Kind != failure.ConnectFailed && errors.Is(err, balancer.ErrNoEndpoint) {
@@ -46,22 +47,14 @@ func (x *exchange) tryPool(t *route.Target) *failure.Error {
 			return unavailable(err, last)
 		}
 		x.take(lease)
-		last = x.tryServer(p.servers[lease.Endpoint().Index()], x.ep.Path, body, p.cfg.Timeouts)
+		server := p.servers[lease.Endpoint().Index()]
+		last = x.tryServer(server, x.ep.Path, body, p.cfg.Timeouts)
 		if last == nil {
 			return nil
 		}
 		x.settleLease(last, time.Now())
 		p.nudge()
-		switch last.Kind.Entry().Retry {
-		case failure.RetryNever:
-			return last
-		case failure.RetryOnce:
-			if again == 0 {
-				return last
-			}
-			again--
-		}
-		if x.request.Tries() >= maxTries {
+		if !x.repeat(p, server, last, more) {
 			return last
 		}
 	}

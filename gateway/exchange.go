@@ -37,6 +37,7 @@ type exchange struct {
 	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
 	prompt     tokenize.Prompt
 	request    balancer.Request
+	repeats    repeats
 	pool       *pool // of the attempt in hand, nil at a provider
 	lease      *balancer.Lease
 	relay      *upstream.Relay

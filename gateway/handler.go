@@ -155,7 +155,7 @@ func (x *exchange) dispatch() *failure.Error {
 		}
 		target := &x.route.Targets[i]
 		if target.Pool != "" {
-			fail = x.tryPool(target)
+			fail = x.tryPool(target, i+1 < len(x.route.Targets))
 		} else {
 			fail = x.tryProvider(target)
 		}

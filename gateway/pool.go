@@ -27,6 +27,7 @@ type pool struct {
 	poller  *scraper.Poller
 	spoken  atomic.Pointer[spoken] // nil until a generation has been answered
 	wake    chan struct{}          // a lease has ended badly: look for due probes now
+	budget  upstream.Budget        // of retries
 }
 
 func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {

@@ -17,8 +17,8 @@ const (
 	RetryNever Retry = iota
 	// RetryAlways marks attempts whose work never reached an engine: repeating them costs nothing.
 	RetryAlways
-	// RetryOnce marks attempts that an engine accepted but that sent no byte: repeated once, within the retry budget.
-	RetryOnce
+	// RetryBudgeted marks attempts that an engine accepted but that sent no byte: repeated within the retry budget.
+	RetryBudgeted
 )
 
 // Kind names one way to fail. The zero Kind is no failure.
@@ -102,13 +102,13 @@ var table = [...]Entry{
 	QueueFull:         {429, server, "queue_full", "queue_full", RetryNever},
 	QueueTimeout:      {429, server, "queue_timeout", "queue_timeout", RetryNever},
 	ConnectFailed:     {502, server, "engine_unreachable", "connect_failed", RetryAlways},
-	SendFailed:        {502, server, "engine_connection_lost", "send_failed", RetryOnce},
-	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryOnce},
-	FirstEventTimeout: {504, server, "engine_timeout", "first_event_timeout", RetryOnce},
+	SendFailed:        {502, server, "engine_connection_lost", "send_failed", RetryBudgeted},
+	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryBudgeted},
+	FirstEventTimeout: {504, server, "engine_timeout", "first_event_timeout", RetryBudgeted},
 	EngineRefused:     {503, server, "engines_busy", "engine_refused", RetryAlways},
 	EngineGone:        {503, server, "engine_shutting_down", "engine_gone", RetryAlways},
-	EngineError:       {502, server, "engine_error", "engine_error", RetryOnce},
-	BadAnswer:         {502, server, "engine_bad_answer", "bad_answer", RetryOnce},
+	EngineError:       {502, server, "engine_error", "engine_error", RetryBudgeted},
+	BadAnswer:         {502, server, "engine_bad_answer", "bad_answer", RetryBudgeted},
 	StreamCut:         {502, server, "stream_cut", "stream_cut", RetryNever},
 	StreamIncomplete:  {502, server, "stream_incomplete", "stream_incomplete", RetryNever},
 	StreamStalled:     {504, server, "stream_stalled", "stream_stalled", RetryNever},

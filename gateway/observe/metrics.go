@@ -14,10 +14,10 @@ import (
 type Metrics struct {
 	reg prometheus.Registerer
 
-	requests, failures, retries, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
-	queue, ttft, interToken, duration                                             *prometheus.HistogramVec
-	inFlight                                                                      prometheus.Gauge
-	redisUp, build                                                                *prometheus.GaugeVec
+	requests, failures, retries, denied, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
+	queue, ttft, interToken, duration                                                     *prometheus.HistogramVec
+	inFlight                                                                              prometheus.Gauge
+	redisUp, build                                                                        *prometheus.GaugeVec
 
 	bytesIn, bytesOut prometheus.Counter
 	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
@@ -42,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.known.Store(newLabels(nil, nil, nil))
 	m.define()
 	reg.MustRegister(
-		m.requests, m.failures, m.retries, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway,
+		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -58,6 +58,7 @@ func (m *Metrics) define() {
 	m.requests = counters("requests_total", "Requests that ended, by the HTTP status sent (none: the client left before).", "model", "pool", "status")
 	m.failures = counters("failures_total", "Requests that failed, by the failure that ended them.", "failure")
 	m.retries = counters("retries_total", "Attempts after the first of their request.", "model", "pool")
+	m.denied = counters("retries_denied_total", "Retries that did not take place because the pool's retry budget was used up.", "pool")
 	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
@@ -90,6 +91,9 @@ func histograms(name, help string, bounds []float64) *prometheus.HistogramVec {
 // reload; what was counted stays.
 func (m *Metrics) Serve(models, pools, limits []string) {
 	m.known.Store(newLabels(models, pools, limits))
+	for _, name := range pools {
+		m.denied.WithLabelValues(name) // so that it shows as 0
+	}
 	for _, name := range limits {
 		m.refusals.WithLabelValues(name) // so that it shows as 0
 	}
@@ -143,6 +147,11 @@ func (m *Metrics) ConnectionRefused(bound string) { m.turnedAway.WithLabelValues
 // LimitRefused counts a request that the limit refused.
 func (m *Metrics) LimitRefused(limit string) {
 	m.refusals.WithLabelValues(m.known.Load().limit(limit)).Inc()
+}
+
+// RetryDenied counts a retry that the pool's budget did not allow.
+func (m *Metrics) RetryDenied(pool string) {
+	m.denied.WithLabelValues(m.known.Load().pool(pool)).Inc()
 }
 
 // RedisUp tells whether the shared store answers. Without a call the metric does not show.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"strconv"
@@ -31,17 +32,18 @@ type Request struct {
 type Attempt struct {
 	server  *Server
 	between time.Duration
-	armed   time.Time // read deadline in force
-	sent    time.Time // when the request began to leave
+	armed   time.Time     // read deadline in force
+	sent    time.Time     // when the request began to leave
+	idled   time.Duration // how long the connection had been idle before
 	body    body
 	br      *bufio.Reader
-	release func(reuse bool) // gives the connection back; set while one is held
 
 	// Head is the answer's status and headers, valid after Send.
 	Head fasthttp.ResponseHeader
 
 	mu    sync.Mutex // guards the fields below
 	conn  *conn      // nil before and after the exchange, so that a late cancel never hits a pooled connection
+	stop  func()     // ends the dial under way
 	ended failure.Kind
 }
 
@@ -58,6 +60,9 @@ func (a *Attempt) Cancel(kind failure.Kind) {
 	a.ended = kind
 	if a.conn != nil {
 		_ = a.conn.Close()
+	}
+	if a.stop != nil {
+		a.stop()
 	}
 }
 
@@ -78,8 +83,8 @@ func (a *Attempt) Send(r *Request) *failure.Error {
 	}
 	a.Finish(false)
 	if used && a.wasStale(fail) {
-		// The other pooled connections are as old. A server that now refuses has died of something: the first failure tells more.
-		a.server.clients.CloseIdleConnections()
+		a.server.idle.dropAsOld(a.idled, a.sent)
+		// A server that now refuses has died of something: the first failure tells more.
 		_, again := a.exchange(r, true)
 		if again == nil {
 			return nil
@@ -137,33 +142,55 @@ func (a *Attempt) unsent(err error) *failure.Error {
 
 // connect takes a live pooled connection or dials one, and registers it so that it can be cancelled.
 func (a *Attempt) connect(fresh bool) error {
-	for {
-		cc, err := a.server.clients.AcquireConn(0, false)
-		if err != nil {
+	c := a.pooled(fresh)
+	if c == nil {
+		var err error
+		if c, err = a.dial(); err != nil {
 			return err
 		}
-		c, _ := cc.Conn().(*conn)
-		if c.used && (fresh || c.stale()) {
-			a.server.clients.CloseConn(cc)
-			continue
-		}
-		a.release = func(reuse bool) {
-			if reuse {
-				a.server.clients.ReleaseConn(cc)
-			} else {
-				a.server.clients.CloseConn(cc)
-			}
-		}
-		a.mu.Lock()
-		a.conn = c
-		ended := a.ended
-		a.mu.Unlock()
-		a.server.enter(a)
-		if ended != failure.None {
-			return errors.New("cancelled")
-		}
-		return nil
 	}
+	a.mu.Lock()
+	a.conn, a.stop = c, nil
+	ended := a.ended
+	a.mu.Unlock()
+	a.server.enter(a)
+	if ended != failure.None {
+		return errCancelled
+	}
+	return nil
+}
+
+var errCancelled = errors.New("cancelled")
+
+// pooled is an idle connection that seems to live, nil if there is none or a fresh one is wanted.
+func (a *Attempt) pooled(fresh bool) *conn {
+	for !fresh {
+		now := time.Now()
+		c := a.server.idle.get(now)
+		if c == nil {
+			return nil
+		}
+		if !c.stale() {
+			a.idled = now.Sub(c.since)
+			return c
+		}
+		_ = c.Close()
+	}
+	return nil
+}
+
+// dial opens a connection within the connect timeout, or until the attempt is cancelled.
+func (a *Attempt) dial() (*conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.server.connect)
+	defer cancel()
+	a.mu.Lock()
+	a.stop = cancel
+	ended := a.ended
+	a.mu.Unlock()
+	if ended != failure.None {
+		return nil, errCancelled
+	}
+	return dial(ctx, a.server.address, a.server.secure)
 }
 
 // arm sets the read deadline.
@@ -235,7 +262,7 @@ func (a *Attempt) head(dst []byte, r *Request, length int) []byte {
 const maxInterim = 16
 
 func (a *Attempt) readHead() *failure.Error {
-	a.br = a.server.clients.AcquireReader(a.conn)
+	a.br = acquireReader(a.conn)
 	for range maxInterim {
 		if err := a.Head.Read(a.br); err != nil {
 			return a.headFault(err)
@@ -293,14 +320,13 @@ func (a *Attempt) Finish(reuse bool) {
 	a.server.leave(a)
 	reuse = reuse && !cancelled && a.body.done && a.body.frame != byClose && a.br.Buffered() == 0 && !a.Head.ConnectionClose()
 	if a.br != nil {
-		a.server.clients.ReleaseReader(a.br)
+		releaseReader(a.br)
 		a.br = nil
 	}
 	if reuse { // a deadline left behind would make the idle connection look dead
 		_ = c.SetReadDeadline(time.Time{})
 	}
-	a.release(reuse)
-	a.release = nil
+	a.server.release(c, reuse)
 }
 
 // Drain finishes an answer whose last event was already relayed: what follows is only the framing's end. It never keeps the client

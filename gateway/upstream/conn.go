@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -18,6 +19,9 @@ type conn struct {
 	raw  syscall.RawConn // nil where the transport has none (tests over memory)
 	used bool            // carried an earlier request
 	got  bool            // a byte of the present answer was read
+
+	born  time.Time // when it was dialled
+	since time.Time // when it became idle last
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -32,27 +36,25 @@ func (c *conn) Read(p []byte) (int, error) {
 // a request's length has told it where the request ends.
 func (c *conn) Close() error { return c.tcp.Close() }
 
-// dial opens a connection, TLS included, within timeout. Keep-alive probes find peers that vanished without a word;
-// TCP_USER_TIMEOUT bounds unacknowledged writes. Go sets TCP_NODELAY by itself.
-func dial(address string, timeout time.Duration, config *tls.Config) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second, Control: userTimeout}
-	tcp, err := d.Dial("tcp", address)
+// dial opens a connection, TLS included, until ctx ends; names are looked up anew each time. Keep-alive probes find peers that vanished
+// without a word; TCP_USER_TIMEOUT bounds unacknowledged writes. Go sets TCP_NODELAY by itself.
+func dial(ctx context.Context, address string, config *tls.Config) (*conn, error) {
+	d := net.Dialer{KeepAlive: 15 * time.Second, Control: userTimeout}
+	tcp, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: tcp, tcp: tcp}
+	c := &conn{Conn: tcp, tcp: tcp, born: time.Now()}
 	if sc, ok := tcp.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
 	if config == nil {
 		return c, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
 	secured := tls.Client(tcp, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = tcp.Close()
-		return nil, err
+		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.Conn = secured
 	return c, nil

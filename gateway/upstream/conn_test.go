@@ -29,12 +29,11 @@ func TestConn_ClosingTLSNeverWaits(t *testing.T) {
 		_ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake()
 		taken <- c // and nothing is read
 	}()
-	dialled, err := dial(l.Addr().String(), 5*time.Second, &tls.Config{InsecureSkipVerify: true})
+	c, err := dial(t.Context(), l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer (<-taken).Close()
-	c := dialled.(*conn)
 	_ = c.tcp.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 	for full := false; !full; {
 		_, err := c.tcp.Write(bytes.Repeat([]byte("x"), 1<<20))

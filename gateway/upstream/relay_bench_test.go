@@ -27,7 +27,7 @@ func BenchmarkRelayEvent(b *testing.B) {
 	event := []byte(chunked("data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n"))
 	a := &Attempt{}
 	a.body.start(bufio.NewReaderSize(&oneByOne{event, b.N}, 16<<10), -1, false)
-	r := &Relay{Attempt: a, Follower: idle{}, Family: api.Chat, Stream: api.NewStream(api.Chat, 1, true)}
+	r := &Relay{Attempt: a, Follower: mute{}, Family: api.Chat, Stream: api.NewStream(api.Chat, 1, true)}
 	b.ReportAllocs()
 	b.ResetTimer()
 	_, _ = r.WriteTo(io.Discard)

@@ -37,7 +37,7 @@ func TestReuse_DrainedConnectionIsReusedLater(t *testing.T) {
 		if fail := a.Send(post("{}")); fail != nil {
 			t.Fatal(fail)
 		}
-		r := &Relay{Attempt: a, Follower: idle{}, Family: api.Chat, Stream: api.NewStream(api.Chat, 1, false)}
+		r := &Relay{Attempt: a, Follower: mute{}, Family: api.Chat, Stream: api.NewStream(api.Chat, 1, false)}
 		if fail := r.Open(); fail != nil {
 			t.Fatal(fail)
 		}
@@ -58,11 +58,11 @@ func chunked(s string) string {
 	return string([]byte{hex[n>>8&15], hex[n>>4&15], hex[n&15]}) + "\r\n" + s + "\r\n"
 }
 
-type idle struct{}
+type mute struct{}
 
-func (idle) Progress(time.Time, int)      {}
-func (idle) Writing(time.Time)            {}
-func (idle) Closed(*failure.Error, int64) {}
+func (mute) Progress(time.Time, int)      {}
+func (mute) Writing(time.Time)            {}
+func (mute) Closed(*failure.Error, int64) {}
 
 // A deadline of the last request is no sign that the connection is stale.
 func TestReuse_OldDeadlineIsNotStale(t *testing.T) {

@@ -10,12 +10,15 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -35,7 +38,7 @@ type Config struct {
 	Header, Value string
 	// Lines are further header lines of each request, each ended by CRLF.
 	Lines string
-	// TLS is used for https; nil: the system's roots.
+	// TLS is used for https; nil: the system's roots. Its ServerName, if any, is expected in place of the URL's host.
 	TLS *tls.Config
 }
 
@@ -44,7 +47,11 @@ type Server struct {
 	host    string // Host header
 	base    string // path prefix without a trailing slash
 	lines   string // header lines of each request: the credential, and those of Config.Lines
-	clients *fasthttp.HostClient
+	address string // host:port to dial
+	named   bool   // the host is a name, which may come to mean other addresses
+	secure  *tls.Config
+	connect time.Duration
+	idle    idle
 
 	mu   sync.Mutex
 	open map[*Attempt]struct{} // attempts that hold a connection
@@ -65,29 +72,51 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Idle <= 0 {
 		cfg.Idle = 4 * time.Second
 	}
-	s := &Server{host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), lines: cfg.Lines, open: map[*Attempt]struct{}{}}
+	s := &Server{
+		host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), lines: cfg.Lines, connect: cfg.Connect, open: map[*Attempt]struct{}{},
+		idle: idle{keep: cfg.Idle},
+	}
 	if cfg.Header != "" {
 		s.lines += cfg.Header + ": " + cfg.Value + "\r\n"
 	}
-	var secure *tls.Config
 	if u.Scheme == "https" {
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		s.secure = &tls.Config{MinVersion: tls.VersionTLS12}
 		if cfg.TLS != nil {
-			secure = cfg.TLS.Clone()
+			s.secure = cfg.TLS.Clone()
 		}
-		secure.ServerName = u.Hostname()
-		secure.NextProtos = []string{"http/1.1"}
+		if s.secure.ServerName == "" {
+			s.secure.ServerName = u.Hostname()
+		}
+		s.secure.NextProtos = []string{"http/1.1"}
 	}
-	address := fasthttp.AddMissingPort(u.Host, secure != nil)
-	s.clients = &fasthttp.HostClient{
-		Addr:                address,
-		Dial:                func(string) (net.Conn, error) { return dial(address, cfg.Connect, secure) },
-		MaxConns:            1 << 20, // admission happens before this point
-		MaxIdleConnDuration: cfg.Idle,
-		ConnPoolStrategy:    fasthttp.LIFO,
-		ReadBufferSize:      16 << 10,
-	}
+	s.address = fasthttp.AddMissingPort(u.Host, s.secure != nil)
+	_, err = netip.ParseAddr(u.Hostname())
+	s.named = err != nil
 	return s, nil
+}
+
+// longestLife is after which time a connection to a name is replaced: it follows changes in DNS even where it is never idle.
+const longestLife = 5 * time.Minute
+
+// release gives a connection back for later use, or closes it.
+func (s *Server) release(c *conn, reuse bool) {
+	now := time.Now()
+	if !reuse || s.named && now.Sub(c.born) > longestLife {
+		_ = c.Close()
+		return
+	}
+	s.idle.put(c, now)
+}
+
+// Refuses dials once and tells whether the port refuses, which a live engine's never does.
+func (s *Server) Refuses() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), min(s.connect, 250*time.Millisecond))
+	defer cancel()
+	c, err := dial(ctx, s.address, nil)
+	if err == nil {
+		_ = c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // EndAll ends every open attempt with kind: the engine behind them is known to be gone, though it keeps its connections open.
@@ -101,7 +130,7 @@ func (s *Server) EndAll(kind failure.Kind) int {
 	for _, a := range open {
 		a.Cancel(kind)
 	}
-	s.clients.CloseIdleConnections()
+	s.idle.dropAll(false)
 	return len(open)
 }
 
@@ -112,8 +141,8 @@ func (s *Server) Open() int {
 	return len(s.open)
 }
 
-// Close drops idle connections. Attempts that are open go on.
-func (s *Server) Close() { s.clients.CloseIdleConnections() }
+// Close drops idle connections. Attempts that are open go on; their connections are closed when they end.
+func (s *Server) Close() { s.idle.dropAll(true) }
 
 func (s *Server) enter(a *Attempt) {
 	s.mu.Lock()
