@@ -124,17 +124,18 @@ func replayed(t *testing.T, c *DemoCmd, requests []workload.TraceRequest, polici
 }
 
 // TestReplay_PredictsTheHitRateOfARecordedRun records a run through the real gateway and plays the record in virtual time.
+// TestPromise_VirtualTimeIsTheWallClock holds it to two points; here the machine may be busy, and late engines find less.
 func TestReplay_PredictsTheHitRateOfARecordedRun(t *testing.T) {
 	c := DemoCmd{TimeScale: 20, Sessions: 30, Turns: 5, Concurrency: 10, Replicas: 3, Preset: "a10-llama3-8b", Seed: 5}
 	requests, measured, _ := recordedRun(t, &c, "warm", 0)
-	holdHits(t, measured, replayed(t, &c, requests, "warm")[0])
+	holdHits(t, measured, replayed(t, &c, requests, "warm")[0], 0.06)
 }
 
-// holdHits holds the hit rate of a replay to two points.
-func holdHits(t *testing.T, measured, predicted figures) {
+// holdHits fails the test where the hit rate of a replay is further off than most.
+func holdHits(t *testing.T, measured, predicted figures, most float64) {
 	t.Helper()
 	t.Logf("FIGURE in virtual time: %v; behind HTTP its mean TTFT is %+.1f %% off", predicted, 100*measured.off(predicted))
-	if math.Abs(measured.hit-predicted.hit) > 0.02 {
+	if math.Abs(measured.hit-predicted.hit) > most {
 		t.Errorf("the replay predicts a hit rate of %.3f, measured were %.3f", predicted.hit, measured.hit)
 	}
 }
@@ -172,7 +173,7 @@ func TestPromise_VirtualTimeIsTheWallClock(t *testing.T) {
 				var requests []workload.TraceRequest
 				requests, measured[i] = punctualRun(t, &c, "warm")
 				predicted[i] = replayed(t, &c, requests, "warm")[0]
-				holdHits(t, measured[i], predicted[i])
+				holdHits(t, measured[i], predicted[i], 0.02)
 			})
 		}
 	})
@@ -192,7 +193,7 @@ func TestPromise_VirtualTimeIsTheWallClock(t *testing.T) {
 			measured = append(measured, one)
 		}
 		predicted := replayed(t, &c, requests, names...) // of warm's record, which comes last
-		holdHits(t, measured[2], predicted[2])
+		holdHits(t, measured[2], predicted[2], 0.02)
 		for _, all := range [][]figures{measured, predicted} {
 			t.Logf("FIGURE %v: %v", names, all)
 			if all[0].ttft <= all[1].ttft || all[1].ttft <= all[2].ttft {
