@@ -33,7 +33,7 @@ func neighbours(room string) []string {
 	case room == "gateway/failure":
 		return nil
 	case room == "gateway/config":
-		return []string{"gateway/failure"}
+		return []string{"gateway/failure", "gateway/provider"} // the kinds of providers, as engines are those of pools
 	case room == "gateway/api":
 		return []string{"gateway/failure"}
 	case floor == "gateway":

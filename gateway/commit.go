@@ -19,11 +19,11 @@ func (x *exchange) commit() {
 	out.SetStatusCode(head.StatusCode())
 	named := head.PeekAll("Connection")
 	for name, value := range head.All() {
-		if !keptBack(name) && !names(named, name) {
+		if !keptBack(name) && !names(named, name) && (x.errand == nil || x.errand.passesBack(name)) {
 			out.Header.AddBytesKV(name, value)
 		}
 	}
-	if ct := head.ContentType(); len(ct) > 0 {
+	if ct := x.contentType(head.ContentType()); len(ct) > 0 {
 		out.Header.SetContentTypeBytes(ct)
 	}
 	x.stamp()
@@ -43,6 +43,20 @@ func (x *exchange) commit() {
 		out.Header.Set("X-Accel-Buffering", "no")
 	}
 	out.SetBodyStream(x.relay, -1)
+}
+
+// contentType is the answer's: the engine's own, unless the answer was translated.
+func (x *exchange) contentType(own []byte) []byte {
+	if x.errand == nil {
+		return own
+	}
+	switch _, translates := x.errand.sending.Translates(); {
+	case !translates:
+		return own
+	case x.relay.Stream != nil:
+		return []byte("text/event-stream; charset=utf-8")
+	}
+	return []byte("application/json")
 }
 
 // oneWrite is up to which size an answer leaves in one piece; longer ones are relayed, so that each piece has its own deadline.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/warmlane/warmlane/balancer"
@@ -62,7 +61,7 @@ func (x *exchange) tryPool(t *route.Target, more bool) *failure.Error {
 
 // enterPool makes the prompt's blocks as this pool's engines will see them, under the name by which they know the model.
 func (x *exchange) enterPool(p *pool, model string) {
-	x.pool = p
+	x.pool, x.errand = p, nil
 	x.rec.Pool, x.rec.Policy = p.Name(), p.PolicyName()
 	x.lane = x.g.metrics.Lane(x.view.Model, p.Name())
 	if x.builder == nil {
@@ -137,27 +136,23 @@ func unavailable(err error, last *failure.Error) *failure.Error {
 	}
 }
 
-// tryProvider sends the request to an outside service, with the next of its keys.
-func (x *exchange) tryProvider(t *route.Target) *failure.Error {
-	p := x.state.providers[t.Provider]
-	x.pool, x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = nil, p.cfg.Name, p.cfg.BaseURL, "", -1
-	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
-	return x.tryServer(p.next(), strings.TrimPrefix(x.ep.Path, "/v1"), x.bodyFor(t.ModelFor(x.view.Model, nil)), p.cfg.Timeouts)
+// tryServer sends the request to an engine and leaves its answer in x.relay or x.whole.
+func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
+	return x.attemptAt(s, &upstream.Request{
+		Method: x.ep.Method, Path: path, Query: queryOf(&x.ctx.Request.Header), Header: x.forward(), Body: body,
+	}, t)
 }
 
-// tryServer makes one attempt and leaves its answer in x.relay or x.whole.
-func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
+// attemptAt makes one attempt, whose times are set here, and leaves its answer in x.relay or x.whole.
+func (x *exchange) attemptAt(s *upstream.Server, r *upstream.Request, t config.Timeouts) *failure.Error {
 	a := upstream.NewAttempt(s)
 	if !x.hold(a) {
 		return failure.New(failure.ClientGone, "The client left.")
 	}
 	x.rec.Tries++
-	h := &x.ctx.Request.Header
 	now := time.Now()
-	fail := a.Send(&upstream.Request{
-		Method: x.ep.Method, Path: path, Query: queryOf(h), Header: x.forward(), Body: body,
-		First: now.Add(x.firstEvent(t)), Sent: now.Add(t.FirstEvent.Std()), Between: t.BetweenEvents.Std(),
-	})
+	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t)), now.Add(t.FirstEvent.Std()), t.BetweenEvents.Std()
+	fail := a.Send(r)
 	if fail == nil {
 		fail = x.openAnswer(a)
 	}
@@ -199,21 +194,31 @@ func generates(f api.Family) bool {
 // openAnswer reads what must be known before anything is sent: the first event of a stream, or the whole of another answer.
 func (x *exchange) openAnswer(a *upstream.Attempt) *failure.Error {
 	r := &upstream.Relay{Attempt: a, Follower: x, Family: x.ep.Family}
+	streamed := isMedia(a.Head.ContentType(), "text/event-stream")
+	if x.errand != nil {
+		x.errand.prepare(r)
+		streamed = x.errand.streamed(a.Head.ContentType(), x.view.Stream)
+	}
 	fail := r.Refused()
 	switch {
 	case fail != nil:
-	case isMedia(a.Head.ContentType(), "text/event-stream"):
+	case streamed:
 		n := 1
 		if x.view != nil {
 			n = x.view.N
 		}
 		r.Stream = api.NewStream(x.ep.Family, n, x.view != nil && x.asksUsage())
 		r.Sink = x.sink()
-		fail = r.Open()
+		if fail = r.Open(); fail != nil && r.Stream.Err != nil && x.errand != nil {
+			fail = x.errand.inside(r.Stream.Err)
+		}
 	case isMedia(a.Head.ContentType(), "audio/"):
 	default:
 		x.whole, x.isWhole, fail = r.Whole(maxWhole)
-		if x.isWhole {
+		if x.errand != nil && fail == nil {
+			x.whole, fail = x.errand.answer(x.whole, x.isWhole)
+		}
+		if x.isWhole && fail == nil {
 			fail = x.inspect(a)
 		}
 	}
@@ -237,6 +242,8 @@ func (x *exchange) inspect(a *upstream.Attempt) *failure.Error {
 		return failure.New(failure.ConnectionLost, "The inference engine broke off its answer.")
 	case !ok:
 		return nil
+	case answer.Err != nil && x.errand != nil:
+		return x.errand.inside(answer.Err)
 	case answer.Err != nil:
 		return upstream.Judge(answer.Err)
 	}
@@ -250,6 +257,9 @@ func (x *exchange) inspect(a *upstream.Attempt) *failure.Error {
 // opened notes that the first event, or the whole answer, is here.
 func (x *exchange) opened(r *upstream.Relay) {
 	x.relay = r
+	if x.errand != nil {
+		x.errand.opened()
+	}
 	now := time.Now()
 	x.last = now
 	x.rec.TTFT = now.Sub(x.rec.Time)

@@ -40,6 +40,7 @@ type exchange struct {
 	repeats    repeats
 	pool       *pool // of the attempt in hand, nil at a provider
 	lease      *balancer.Lease
+	errand     *errand // of the attempt in hand, nil at a pool
 	relay      *upstream.Relay
 	responseID string // of an answer that was read whole
 	whole      []byte // an answer that is not relayed but was read whole
@@ -212,7 +213,8 @@ func endedBy(k failure.Kind) observe.Ender {
 	case failure.ClientGone, failure.ClientStalled:
 		return observe.EndedByClient
 	case failure.StreamCut, failure.StreamIncomplete, failure.EngineStreamError, failure.EngineError, failure.EngineDead,
-		failure.ConnectionLost, failure.EngineGone, failure.EngineRefused, failure.ConnectFailed, failure.SendFailed, failure.BadAnswer:
+		failure.ConnectionLost, failure.EngineGone, failure.EngineRefused, failure.ConnectFailed, failure.SendFailed, failure.BadAnswer,
+		failure.KeysRefused:
 		return observe.EndedByEngine
 	default:
 		return observe.EndedByGateway

@@ -186,7 +186,7 @@ func failedBy(k failure.Kind) (config.FailedBy, bool) {
 		return config.FailedConnect, true
 	case failure.FirstEventTimeout:
 		return config.FailedTimeout, true
-	case failure.EngineRefused, failure.Saturated, failure.QueueFull, failure.QueueTimeout:
+	case failure.EngineRefused, failure.KeysRefused, failure.Saturated, failure.QueueFull, failure.QueueTimeout:
 		return config.Failed429, true
 	case failure.EngineError, failure.EngineGone, failure.BadAnswer:
 		return config.Failed5xx, true

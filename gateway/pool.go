@@ -126,37 +126,6 @@ func (p *pool) named(url string) []string {
 	return urls
 }
 
-// provider is an outside service with its keys in rotation.
-type provider struct {
-	cfg     config.Provider
-	servers []*upstream.Server // one a key
-	turn    atomic.Uint32
-}
-
-func newProvider(cfg config.Provider) (*provider, error) {
-	p := &provider{cfg: cfg}
-	for _, key := range cfg.Keys {
-		s, err := upstream.NewServer(upstream.Config{
-			URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Header: "Authorization", Value: "Bearer " + key.Reveal(),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("provider %q: %w", cfg.Name, err)
-		}
-		p.servers = append(p.servers, s)
-	}
-	return p, nil
-}
-
-func (p *provider) next() *upstream.Server {
-	return p.servers[int(p.turn.Add(1))%len(p.servers)]
-}
-
-func (p *provider) close() {
-	for _, s := range p.servers {
-		s.Close()
-	}
-}
-
 // address is host:port of an endpoint's URL, for dialling.
 func address(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)

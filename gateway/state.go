@@ -25,14 +25,14 @@ type state struct {
 	table     *route.Table
 	limits    *limit.Limiter
 	pools     map[string]*pool
-	providers map[string]*provider
+	providers map[string]*outside
 	started   time.Time
 }
 
 func (g *Gateway) build(cfg *config.Config) (*state, error) {
 	s := &state{
 		cfg: cfg, table: route.New(cfg), started: time.Now(),
-		pools: make(map[string]*pool, len(cfg.Pools)), providers: make(map[string]*provider, len(cfg.Providers)),
+		pools: make(map[string]*pool, len(cfg.Pools)), providers: make(map[string]*outside, len(cfg.Providers)),
 	}
 	var errs []error
 	var err error
@@ -51,7 +51,7 @@ func (g *Gateway) build(cfg *config.Config) (*state, error) {
 		s.pools[pc.Name] = p
 	}
 	for _, pc := range cfg.Providers {
-		p, err := newProvider(pc)
+		p, err := newOutside(pc)
 		if err != nil {
 			errs = append(errs, err)
 			continue

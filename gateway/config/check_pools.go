@@ -212,18 +212,6 @@ func (c *checker) timeouts(at string, t *Timeouts) {
 	c.positive(at+".between_events", t.BetweenEvents)
 }
 
-func (c *checker) providers(providers []Provider) {
-	c.names("providers", len(providers), func(i int) string { return providers[i].Name })
-	for i := range providers {
-		p, at := &providers[i], fmt.Sprintf("providers[%d]", i)
-		c.oneOf(at+".kind", p.Kind, []string{"openai"})
-		c.url(at+".base_url", p.BaseURL)
-		c.keys(at+".keys", p.Keys)
-		c.nonEmpty(at+".models", p.Models)
-		c.timeouts(at+".timeouts", &p.Timeouts)
-	}
-}
-
 // keys checks a list of credentials without showing one.
 func (c *checker) keys(at string, keys []Secret) {
 	if len(keys) == 0 {

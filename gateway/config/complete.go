@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"path/filepath"
 	"strings"
+
+	"github.com/warmlane/warmlane/gateway/provider"
 )
 
 // complete brings what was read into the one form that the gateway sees: paths from the file's folder, URLs without a trailing
@@ -21,12 +23,27 @@ func (c *Config) complete() {
 		}
 	}
 	for i := range c.Providers {
-		c.Providers[i].BaseURL = withoutSlash(c.Providers[i].BaseURL)
+		c.Providers[i].complete()
 	}
 	for i := range c.Routes {
 		if c.Routes[i].Name == "" {
 			c.Routes[i].Name = fmt.Sprintf("route-%d", i+1)
 		}
+	}
+}
+
+// complete fills in what the kind of a provider knows by itself.
+func (p *Provider) complete() {
+	p.BaseURL = withoutSlash(p.BaseURL)
+	kind := provider.KindOf(p.Kind)
+	if kind == nil {
+		return
+	}
+	if p.BaseURL == "" {
+		p.BaseURL, _ = kind.Base(p.Region)
+	}
+	if p.APIVersion == "" {
+		p.APIVersion = kind.Version
 	}
 }
 

@@ -47,8 +47,10 @@ func setElementDefault(v reflect.Value) {
 	case *Provider:
 		*t = Provider{
 			Kind:     "openai",
-			Timeouts: Timeouts{Connect: seconds(5), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+			Timeouts: Timeouts{Connect: seconds(3), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
 		}
+	case *ProviderKey:
+		*t = ProviderKey{Weight: 1}
 	case *Route:
 		*t = Route{FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx}}
 	}

@@ -87,13 +87,3 @@ type Metrics struct {
 	Interval Duration          `yaml:"interval"` // between two scrapes of one endpoint
 	Names    map[string]string `yaml:"names"`    // for engine generic: signal -> metric name, see engines.Generic; without names nothing is scraped
 }
-
-// Provider is an outside service for overflow and fallback.
-type Provider struct {
-	Name     string   `yaml:"name"`
-	Kind     string   `yaml:"kind"`     // openai
-	BaseURL  string   `yaml:"base_url"` // up to and including the version, such as https://api.openai.com/v1
-	Keys     []Secret `yaml:"keys"`     // at least one
-	Models   []string `yaml:"models"`   // public names that need no route
-	Timeouts Timeouts `yaml:"timeouts"`
-}

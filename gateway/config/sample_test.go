@@ -21,6 +21,7 @@ func loadSample(t *testing.T) *Config {
 	t.Helper()
 	for _, name := range []string{
 		"WARMLANE_ADMIN_TOKEN", "REDIS_PASSWORD", "VLLM_KEY", "EAS_TOKEN", "DASHSCOPE_KEY_1", "DASHSCOPE_KEY_2",
+		"OPENAI_KEY", "AZURE_OPENAI_KEY",
 	} {
 		t.Setenv(name, "value-of-"+name)
 	}
@@ -110,7 +111,7 @@ func TestSample_ShowsTheDefaults(t *testing.T) {
 	}
 
 	provider, wantProvider := cfg.Providers[0], elementDefault[Provider]()
-	provider.Name, provider.BaseURL, provider.Keys, provider.Models = "", "", nil, nil
+	provider.Name, provider.BaseURL, provider.Keys, provider.Models, provider.Organization, provider.Project = "", "", nil, nil, "", ""
 	if !reflect.DeepEqual(provider, wantProvider) {
 		t.Errorf("provider:\n got %+v\nwant %+v", provider, wantProvider)
 	}

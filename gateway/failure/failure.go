@@ -51,6 +51,7 @@ const (
 	ConnectionLost         // the connection ended before a first byte of answer
 	FirstEventTimeout      // nothing came within the first-event time
 	EngineRefused          // capacity refusal: 429, 503 or the same inside a stream's first event
+	KeysRefused            // a provider refuses the gateway's key, and no other key is in use
 	EngineGone             // the engine says that it is shutting down
 	EngineError            // the engine answered 5xx, or an error as the first event
 	BadAnswer              // the endpoint's answer is not HTTP, or is too large in its head
@@ -106,6 +107,7 @@ var table = [...]Entry{
 	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryBudgeted},
 	FirstEventTimeout: {504, server, "engine_timeout", "first_event_timeout", RetryBudgeted},
 	EngineRefused:     {503, server, "engines_busy", "engine_refused", RetryAlways},
+	KeysRefused:       {503, server, "provider_unavailable", "keys_refused", RetryAlways},
 	EngineGone:        {503, server, "engine_shutting_down", "engine_gone", RetryAlways},
 	EngineError:       {502, server, "engine_error", "engine_error", RetryBudgeted},
 	BadAnswer:         {502, server, "engine_bad_answer", "bad_answer", RetryBudgeted},

@@ -22,6 +22,8 @@ type Target struct {
 
 	served bool     // Model is the pool's served_model: names that its engines know besides are sent as they are
 	known  []string // such names
+
+	outside *config.Provider // knows the provider's own names of models; nil for a pool
 }
 
 // Name returns the name of the pool or provider.
@@ -35,6 +37,9 @@ func (t *Target) Name() string {
 // ModelFor returns the model name to send for the one that the caller asked for; the two are equal when the body needs no edit. lists
 // tells of further names that the target's engines know; nil knows none.
 func (t *Target) ModelFor(asked string, lists func(model string) bool) string {
+	if t.Model == "" && t.outside != nil {
+		return t.outside.ModelFor(asked)
+	}
 	if t.Model == "" || t.served && (slices.Contains(t.known, asked) || lists != nil && lists(asked)) {
 		return asked
 	}

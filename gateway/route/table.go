@@ -62,7 +62,20 @@ func newTarget(cfg *config.Config, target config.Target) Target {
 	if i >= 0 && t.Pool != "" && t.Model == "" {
 		t.Model, t.served, t.known = cfg.Pools[i].ServedModel, true, cfg.Pools[i].Models
 	}
+	i = slices.IndexFunc(cfg.Providers, func(p config.Provider) bool { return p.Name == target.Provider })
+	if i >= 0 && t.Provider != "" {
+		t.outside = &cfg.Providers[i]
+	}
 	return t
+}
+
+// publicNames are the models that a provider lists.
+func publicNames(p *config.Provider) []string {
+	names := make([]string, len(p.Models))
+	for i, m := range p.Models {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // addDirect enters what needs no route, those with the best right to a name first. It returns the names in the order of the file.
@@ -77,7 +90,7 @@ func (t *Table) addDirect(cfg *config.Config) []string {
 	})
 	t.seal(cfg, func(claim func([]string, config.Target)) {
 		for _, p := range cfg.Providers {
-			claim(p.Models, config.Target{Provider: p.Name})
+			claim(publicNames(&p), config.Target{Provider: p.Name})
 		}
 	})
 	var order []string
@@ -85,7 +98,7 @@ func (t *Table) addDirect(cfg *config.Config) []string {
 		order = append(append(order, p.Name, p.ServedModel), p.Models...)
 	}
 	for _, p := range cfg.Providers {
-		order = append(order, p.Models...)
+		order = append(order, publicNames(&p)...)
 	}
 	return order
 }

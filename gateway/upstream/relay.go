@@ -5,8 +5,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/provider"
 )
 
 // Follower is told how an answer goes on. All calls come from the request's own goroutine.
@@ -27,6 +30,10 @@ type Relay struct {
 	Sink     api.Sink    // takes the answer's text; may be nil
 	Follower Follower
 	Family   api.Family
+	// Verdict judges an answer of status >= 300; nil: by the rules for engines. body is nil where it could not be read whole.
+	Verdict func(status int, head *fasthttp.ResponseHeader, body []byte) *failure.Error
+	// Decoder turns what comes into events of the family; nil: it is such events.
+	Decoder provider.Decoder
 
 	held  []byte // read before the client's head was sent; may lie in first
 	first *buffer
@@ -53,7 +60,18 @@ func (r *Relay) Refused() *failure.Error {
 	if k := r.Attempt.Ended(); k != failure.None {
 		return unbegun(k, cause)
 	}
+	if r.Verdict != nil {
+		return r.Verdict(status, &r.Attempt.Head, body)
+	}
 	return judge(status, r.Attempt.Head.Peek("Retry-After"), body)
+}
+
+// decode translates what came, where a translation is needed.
+func (r *Relay) decode(p []byte) []byte {
+	if r.Decoder == nil {
+		return p
+	}
+	return r.Decoder.Feed(p)
 }
 
 // Open waits for the first event. Until it has come nothing was sent, so a failure here may be repeated elsewhere.
@@ -64,7 +82,7 @@ func (r *Relay) Open() *failure.Error {
 			r.held = append([]byte(nil), r.held...)
 		}
 		p, err := r.Attempt.Read(r.first.b[:0])
-		if out := r.Stream.Feed(p, r.Sink); len(r.held) == 0 {
+		if out := r.Stream.Feed(r.decode(p), r.Sink); len(r.held) == 0 {
 			r.held = out
 		} else {
 			r.held = append(r.held, out...)
@@ -161,7 +179,7 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 			now = time.Now()
 			r.Attempt.Keep(now)
 			if r.Stream != nil {
-				out = r.Stream.Feed(out, r.Sink)
+				out = r.Stream.Feed(r.decode(out), r.Sink)
 				r.Follower.Progress(now, r.Stream.LastTokens)
 			}
 		}

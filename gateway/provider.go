@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/provider"
+	"github.com/warmlane/warmlane/gateway/route"
+	"github.com/warmlane/warmlane/gateway/upstream"
+)
+
+// outside is a provider with what it takes to reach it.
+type outside struct {
+	*provider.Provider
+	cfg    config.Provider
+	server *upstream.Server
+}
+
+// outsideIdle is how long an unused connection to a provider is kept: their front ends close theirs after a minute and more, and a
+// new one costs a handshake over a long way.
+const outsideIdle = 30 * time.Second
+
+func newOutside(cfg config.Provider) (*outside, error) {
+	pc := provider.Config{
+		Name: cfg.Name, Kind: cfg.Kind, BaseURL: cfg.BaseURL, Region: cfg.Region, APIVersion: cfg.APIVersion,
+		Organization: cfg.Organization, Project: cfg.Project,
+	}
+	for _, k := range cfg.Keys {
+		pc.Keys = append(pc.Keys, provider.Key{Secret: k.Key.Reveal(), Weight: k.Weight})
+	}
+	p, err := provider.New(pc)
+	if err != nil {
+		return nil, err
+	}
+	server, err := upstream.NewServer(upstream.Config{URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Idle: outsideIdle})
+	if err != nil {
+		return nil, fmt.Errorf("provider %q: %w", cfg.Name, err)
+	}
+	return &outside{Provider: p, cfg: cfg, server: server}, nil
+}
+
+func (p *outside) close() { p.server.Close() }
+
+// errand is one attempt at a provider, with one of its keys.
+type errand struct {
+	to      *outside
+	sending *provider.Sending
+	key     *provider.Held
+	sent    time.Time
+}
+
+// tryProvider sends the request to an outside service: with the next of its keys, and with another one should that be refused.
+func (x *exchange) tryProvider(t *route.Target) *failure.Error {
+	p := x.state.providers[t.Provider]
+	x.pool, x.errand = nil, nil
+	x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = p.cfg.Name, p.cfg.BaseURL, "", -1
+	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
+	if !p.Takes(x.ep.Family) {
+		fail := failure.Newf(failure.NoEndpoint, "The provider of this model does not serve %s.", x.ep.Path)
+		fail.Final = true
+		return fail
+	}
+	sending, fail := p.Prepare(&provider.Asked{
+		Endpoint: x.ep, View: x.view, Body: x.body, ContentType: x.ctx.Request.Header.ContentType(), ID: x.rec.ID,
+		Model: t.ModelFor(x.view.Model, nil), WantsUsage: x.asksUsage(),
+	})
+	if fail != nil {
+		return fail
+	}
+	var tried []*provider.Held
+	for range min(p.Keys.Len(), maxTries) {
+		key := p.Keys.Take(time.Now(), tried)
+		if key == nil {
+			break
+		}
+		tried = append(tried, key)
+		fail = x.tryKey(&errand{to: p, sending: sending, key: key, sent: time.Now()})
+		if fail == nil || fail.Kind != failure.KeysRefused {
+			return fail
+		}
+	}
+	return p.Resting(fail)
+}
+
+// tryKey makes one attempt with one key.
+func (x *exchange) tryKey(e *errand) *failure.Error {
+	credential, err := e.to.Authorize(e.sending, e.key)
+	if err != nil {
+		fail := failure.New(failure.KeysRefused, "The provider's key cannot be used.").Because(err)
+		e.to.Settle(e.key, e.sent, fail, provider.KeyRefused)
+		return fail
+	}
+	x.errand = e
+	s := e.sending
+	fail := x.attemptAt(e.to.server, &upstream.Request{
+		Method: s.Method, Path: s.Path, Query: s.Query, Body: s.Body, Header: append(s.Header[:len(s.Header):len(s.Header)], credential...),
+	}, e.to.cfg.Timeouts)
+	if fail != nil {
+		x.errand = nil
+	}
+	return fail
+}
+
+// prepare makes the relay judge and translate what the provider answers.
+func (e *errand) prepare(r *upstream.Relay) {
+	r.Verdict = func(status int, head *fasthttp.ResponseHeader, body []byte) *failure.Error {
+		return e.to.Judge(e.sending, e.key, e.sent, status, head.Peek, body)
+	}
+	if reply, translates := e.sending.Translates(); translates {
+		r.Decoder = reply.Decoder()
+	}
+}
+
+// streamed says whether an answer of this content type is a stream of events.
+func (e *errand) streamed(contentType []byte, asked bool) bool {
+	if _, translates := e.sending.Translates(); translates {
+		return asked && !isMedia(contentType, "application/json")
+	}
+	return isMedia(contentType, "text/event-stream")
+}
+
+// answer is a whole answer in OpenAI's form.
+func (e *errand) answer(body []byte, whole bool) ([]byte, *failure.Error) {
+	reply, translates := e.sending.Translates()
+	switch {
+	case !translates:
+		return body, nil
+	case !whole:
+		return nil, failure.New(failure.BadAnswer, "The provider's answer is too long.")
+	}
+	return reply.Answer(body)
+}
+
+// opened notes that an answer has begun, or come whole: the key is good.
+func (e *errand) opened() { e.to.Settle(e.key, e.sent, nil, provider.KeyFine) }
+
+// inside is the failure that an error inside an answer of status 200 stands for, before anything of it was sent.
+func (e *errand) inside(se *api.StreamError) *failure.Error {
+	return e.to.JudgeInside(e.key, e.sent, se)
+}
+
+// passesBack says whether a header of a provider's answer goes to the client: what describes the body, and nothing about accounts,
+// limits and front ends.
+func (e *errand) passesBack(name []byte) bool {
+	if _, translates := e.sending.Translates(); translates {
+		return false
+	}
+	switch string(name) {
+	case "Content-Encoding", "Content-Disposition", "Content-Language", "Openai-Processing-Ms", "Openai-Version":
+		return true
+	}
+	return false
+}
