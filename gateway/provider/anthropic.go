@@ -21,15 +21,15 @@ func (*anthropic) BaseURL() string { return "https://api.anthropic.com" }
 
 // Authorize is part of Translator.
 func (*anthropic) Authorize(_ *Call, _, key string, _ time.Time) ([]byte, error) {
-	return keyHeader("x-api-key", key)
+	return keyHeader("x-api-key", key, "")
 }
 
 // keyHeader is a header line with a key.
-func keyHeader(name, key string) ([]byte, error) {
+func keyHeader(name, key, scheme string) ([]byte, error) {
 	for i := range len(key) {
-		if key[i] <= ' ' || key[i] >= 0x7f {
+		if key[i] < ' ' || key[i] >= 0x7f {
 			return nil, errors.New("the key has characters that no header can carry")
 		}
 	}
-	return []byte(name + ": " + key + "\r\n"), nil
+	return []byte(name + ": " + scheme + key + "\r\n"), nil
 }

@@ -7,23 +7,15 @@ import (
 
 // anthropicDecoder translates the events of types/raw_message_stream_event.py.
 type anthropicDecoder struct {
-	chunks
+	blocks
 	events events
 	usage  anthropicUsage
-	calls  int // tool calls so far
-	blocks map[int]*anthropicCalling
 	reason string
-}
-
-// anthropicCalling is a content block that is a tool call.
-type anthropicCalling struct {
-	call   int
-	argued bool // some of its arguments were sent
 }
 
 // Decoder is part of Reply.
 func (a *anthropicReply) Decoder() Decoder {
-	return &anthropicDecoder{chunks: chunks{naming: a.naming}, blocks: map[int]*anthropicCalling{}}
+	return &anthropicDecoder{blocks: blocks{chunks: chunks{naming: a.naming}}}
 }
 
 // Feed is part of Decoder.
@@ -34,9 +26,6 @@ func (d *anthropicDecoder) Feed(in []byte) []byte {
 	}
 	return d.out.Bytes()
 }
-
-// maxCalls bounds the tool calls of an answer.
-const maxCalls = 1024
 
 func (d *anthropicDecoder) event(data []byte) {
 	if d.over {
@@ -77,9 +66,7 @@ func (d *anthropicDecoder) event(data []byte) {
 		d.reasoning(0, e.Delta.Thinking)
 		d.arguments(e.Index, e.Delta.PartialJSON)
 	case "content_block_stop":
-		if b := d.blocks[e.Index]; b != nil && !b.argued {
-			d.arguments(e.Index, "{}")
-		}
+		d.closeCall(e.Index)
 	case "message_delta":
 		d.usage.update(&e.Usage)
 		if e.Delta.StopReason != "" {
@@ -102,19 +89,6 @@ func (d *anthropicDecoder) start(index int, b *anthropicBlock) {
 	case "thinking":
 		d.reasoning(0, b.Thinking)
 	case "tool_use":
-		if d.calls == maxCalls {
-			d.malformed(errors.New("too many tool calls"))
-			return
-		}
-		d.blocks[index] = &anthropicCalling{call: d.calls}
-		d.call(0, d.calls, b.ID, b.Name, "", "")
-		d.calls++
-	}
-}
-
-func (d *anthropicDecoder) arguments(index int, piece string) {
-	if b := d.blocks[index]; b != nil && piece != "" {
-		b.argued = true
-		d.call(0, b.call, "", "", piece, "")
+		d.openCall(index, b.ID, b.Name)
 	}
 }

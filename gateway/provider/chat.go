@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/warmlane/warmlane/gateway/failure"
 )
@@ -216,7 +219,7 @@ func (c *chat) readMessages(messages []wireMessage) *failure.Error {
 				if fail != nil {
 					return fail
 				}
-				names[call.id] = call.name
+				names[m.ToolCalls[j].ID] = call.name
 				parts = append(parts, part{call: call})
 			}
 			c.say(true, parts)
@@ -225,7 +228,7 @@ func (c *chat) readMessages(messages []wireMessage) *failure.Error {
 			if !known {
 				return failure.Bad(at+".tool_call_id", "%s.tool_call_id names no tool call of an earlier message.", at)
 			}
-			c.say(false, []part{{result: &toolResult{m.ToolCallID, name, parts}}})
+			c.say(false, []part{{result: &toolResult{toolID(m.ToolCallID), name, parts}}})
 		default:
 			return unsupported(at+".role", "A message's role must be system, developer, user, assistant or tool.")
 		}
@@ -246,6 +249,18 @@ func (c *chat) say(assistant bool, parts []part) {
 		return
 	}
 	c.turns = append(c.turns, turn{assistant, parts})
+}
+
+// called says whether any message holds a tool call.
+func (c *chat) called() bool {
+	for _, t := range c.turns {
+		for _, p := range t.parts {
+			if p.call != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // readContent reads a string, null, or a list of parts. Empty texts, which providers refuse, are left out.
@@ -310,5 +325,19 @@ func (w *wireCall) read(at string) (*toolCall, *failure.Error) {
 	if args[0] != '{' || !json.Valid(args) {
 		return nil, failure.Bad(at+".function.arguments", "%s.function.arguments must be a JSON object.", at)
 	}
-	return &toolCall{id: w.ID, name: w.Function.Name, arguments: args, signature: w.ExtraContent.Google.ThoughtSignature}, nil
+	return &toolCall{id: toolID(w.ID), name: w.Function.Name, arguments: args, signature: w.ExtraContent.Google.ThoughtSignature}, nil
+}
+
+// toolID is the id of a tool call in the characters and the length that all providers take; another target may have made it.
+func toolID(id string) string {
+	plain := len(id) <= 64
+	for i := range len(id) {
+		c := id[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		plain = plain && (letter || c >= '0' && c <= '9' || c == '_' || c == '-')
+	}
+	if plain {
+		return id
+	}
+	return "call_" + strconv.FormatUint(xxhash.Sum64String(id), 16)
 }

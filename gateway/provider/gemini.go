@@ -22,7 +22,7 @@ func (gemini) BaseURL() string { return "https://generativelanguage.googleapis.c
 
 // Authorize is part of Translator.
 func (gemini) Authorize(_ *Call, _, key string, _ time.Time) ([]byte, error) {
-	return keyHeader("x-goog-api-key", key)
+	return keyHeader("x-goog-api-key", key, "")
 }
 
 // Request is part of Translator.

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
+
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
 )
@@ -28,6 +31,30 @@ var kindsUnderTest = map[string]func(event []byte) []byte{
 			return append(bytes.ReplaceAll(event, []byte(", "), []byte(",\n\n  ")), '\n')
 		}
 		return []byte("data: " + string(event) + "\r\n\r\n")
+	},
+	"bedrock": func(event []byte) []byte {
+		var e struct {
+			Event, Exception, Error string
+			Payload                 json.RawMessage
+		}
+		_ = json.Unmarshal(event, &e)
+		m := eventstream.Message{Payload: e.Payload}
+		switch {
+		case e.Event != "":
+			m.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(eventstreamapi.EventMessageType))
+			m.Headers.Set(eventstreamapi.EventTypeHeader, eventstream.StringValue(e.Event))
+		case e.Exception != "":
+			m.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(eventstreamapi.ExceptionMessageType))
+			m.Headers.Set(eventstreamapi.ExceptionTypeHeader, eventstream.StringValue(e.Exception))
+		default:
+			m.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(eventstreamapi.ErrorMessageType))
+			m.Headers.Set(eventstreamapi.ErrorCodeHeader, eventstream.StringValue(e.Error))
+			m.Headers.Set(eventstreamapi.ErrorMessageHeader, eventstream.StringValue("words"))
+		}
+		m.Headers.Set(eventstreamapi.ContentTypeHeader, eventstream.StringValue("application/json"))
+		var frame bytes.Buffer
+		_ = eventstream.NewEncoder().Encode(&frame, m)
+		return frame.Bytes()
 	},
 }
 

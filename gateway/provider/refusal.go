@@ -52,9 +52,9 @@ func (r *refusal) judge() (*failure.Error, KeyFate) {
 		return r.fail(failure.EngineRefused, 503), KeyFine
 	case r.status == 404:
 		return r.fail(failure.ModelNotFound, 404), KeyFine
-	case r.status == 408, r.status == 424, r.status == 504:
+	case r.status == 408, r.status == 504:
 		return r.fail(failure.EngineError, 504), KeyFine
-	case r.status >= 500:
+	case r.status == 424, r.status >= 500:
 		return r.fail(failure.EngineError, 502), KeyFine
 	}
 	e := r.fail(failure.BadRequest, r.status)

@@ -104,6 +104,7 @@ const DefaultMaxTokens = 4096
 var translations = map[string]func(Options) Translator{
 	"anthropic": newAnthropic,
 	"gemini":    newGemini,
+	"bedrock":   newBedrock,
 }
 
 // Translation returns the translator of a kind: anthropic, gemini or bedrock. It is false for kinds that speak OpenAI's protocol.
