@@ -110,7 +110,9 @@ func (x *exchange) decision() string {
 		RunnerUpCost *float64 `json:"runner_up_cost,omitempty"`
 		Candidates   int      `json:"candidates,omitempty"`
 		Queue        float64  `json:"queue_ms"`
+		Guard        string   `json:"guard,omitempty"`
 	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
+	d.Guard = x.rec.Guard
 	d.Queue = float64(x.rec.Queue.Microseconds()) / 1000
 	if x.lease != nil {
 		why := x.lease.Decision()
@@ -164,6 +166,9 @@ func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	out := &ctx.Response
 	out.SetStatusCode(fail.HTTPStatus())
 	out.Header.SetContentType("application/json")
+	if fail.Events {
+		out.Header.SetContentType("text/event-stream; charset=utf-8")
+	}
 	if fail.RetryAfter > 0 {
 		out.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.RetryAfter.Seconds()))))
 		out.Header.Set("Retry-After-Ms", strconv.Itoa(int(math.Ceil(fail.RetryAfter.Seconds()*1000))))

@@ -10,6 +10,7 @@ import (
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/guard"
 	"github.com/warmlane/warmlane/gateway/identity"
 	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/observe"
@@ -33,6 +34,7 @@ type exchange struct {
 	priority int // in a pool's queue
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
+	guard    *guard.Session     // nil: no rule looks at it
 
 	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
 	prompt     tokenize.Prompt
@@ -196,6 +198,9 @@ func (x *exchange) record(fail *failure.Error, now time.Time) {
 	r := &x.rec
 	r.Total = now.Sub(r.Time)
 	r.PromptTokens, r.CachedTokens, r.OutputTokens = x.usage.Prompt, x.usage.Cached, x.usage.Output
+	if x.guard != nil {
+		r.Guard = ruled(x.guard)
+	}
 	if fail != nil {
 		r.Failure = fail.Kind.String()
 		if fail.Err != nil {

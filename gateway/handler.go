@@ -46,6 +46,9 @@ func (x *exchange) serve() *failure.Error {
 	if fail := x.admit(); fail != nil {
 		return fail
 	}
+	if fail := x.guardInput(); fail != nil {
+		return fail
+	}
 	x.watchClient()
 	if fail := x.dispatch(); fail != nil {
 		return fail

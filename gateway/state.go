@@ -12,6 +12,7 @@ import (
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/guard"
 	"github.com/warmlane/warmlane/gateway/identity"
 	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/observe"
@@ -24,6 +25,7 @@ type state struct {
 	keys      *identity.Keys
 	table     *route.Table
 	limits    *limit.Limiter
+	guard     *guard.Guard // nil without rules
 	pools     map[string]*pool
 	providers map[string]*outside
 	started   time.Time
@@ -41,6 +43,9 @@ func (g *Gateway) build(cfg *config.Config) (*state, error) {
 	}
 	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
 		errs = append(errs, fmt.Errorf("limits: %w", err))
+	}
+	if s.guard, err = guard.New(cfg.Guard, g.metrics.GuardFound); err != nil {
+		errs = append(errs, fmt.Errorf("guard: %w", err))
 	}
 	for _, pc := range cfg.Pools {
 		p, err := newPool(pc, g.log)

@@ -27,6 +27,7 @@ func (c *checker) run() Faults {
 		c.providers(c.cfg.Providers)
 		c.routes(c.cfg.Routes)
 		c.limits(c.cfg.Limits)
+		c.guard(c.cfg.Guard)
 	}
 	slices.SortStableFunc(c.faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

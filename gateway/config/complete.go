@@ -25,6 +25,11 @@ func (c *Config) complete() {
 	for i := range c.Providers {
 		c.Providers[i].complete()
 	}
+	for i := range c.Guard {
+		for j, path := range c.Guard[i].Words {
+			c.Guard[i].Words[j] = inDir(dir, path)
+		}
+	}
 	for i := range c.Routes {
 		if c.Routes[i].Name == "" {
 			c.Routes[i].Name = fmt.Sprintf("route-%d", i+1)
@@ -67,6 +72,9 @@ func (c *Config) canonical() {
 	}
 	for i := range c.Limits {
 		c.Limits[i].Match.Headers = canonical(c.Limits[i].Match.Headers)
+	}
+	for i := range c.Guard {
+		c.Guard[i].Match.Headers = canonical(c.Guard[i].Match.Headers)
 	}
 }
 

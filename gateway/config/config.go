@@ -13,14 +13,15 @@ package config
 
 // Config is a whole configuration file.
 type Config struct {
-	Server    Server     `yaml:"server"`
-	Redis     Redis      `yaml:"redis"`
-	Consumers []Consumer `yaml:"consumers"`
-	Pools     []Pool     `yaml:"pools"`
-	Providers []Provider `yaml:"providers"`
-	Routes    []Route    `yaml:"routes"`
-	Limits    []Limit    `yaml:"limits"`
-	Observe   Observe    `yaml:"observe"`
+	Server    Server      `yaml:"server"`
+	Redis     Redis       `yaml:"redis"`
+	Consumers []Consumer  `yaml:"consumers"`
+	Pools     []Pool      `yaml:"pools"`
+	Providers []Provider  `yaml:"providers"`
+	Routes    []Route     `yaml:"routes"`
+	Limits    []Limit     `yaml:"limits"`
+	Guard     []GuardRule `yaml:"guard"`
+	Observe   Observe     `yaml:"observe"`
 
 	file  string
 	marks map[string]mark

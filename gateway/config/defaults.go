@@ -51,6 +51,11 @@ func setElementDefault(v reflect.Value) {
 		}
 	case *ProviderKey:
 		*t = ProviderKey{Weight: 1}
+	case *GuardRule:
+		*t = GuardRule{
+			Check: []string{"input", "output"}, WholeWords: true, Action: "deny", Refuse: "error", LookBack: 256,
+			Message: "This text is not allowed here.",
+		}
 	case *Route:
 		*t = Route{FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx}}
 	}

@@ -31,6 +31,7 @@ func loadSample(t *testing.T) *Config {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "warmlane.yaml"), text)
+	write(t, filepath.Join(dir, "words.txt"), []byte("forbidden\n"))
 	write(t, filepath.Join(dir, "secrets", "dify_key"), []byte("sk-dify\n"))
 	cert, key := certificate(t)
 	write(t, filepath.Join(dir, "tls", "server.crt"), cert)

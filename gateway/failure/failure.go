@@ -41,6 +41,7 @@ const (
 	ModelNotFound          // nobody serves this model
 	ResponseNotFound       // a response id that is unknown or whose endpoint is gone
 	RateLimited            // a configured limit refuses
+	ContentRefused         // a content rule refuses the request or its answer
 	Draining               // this gateway is shutting down
 	NoEndpoint             // no endpoint can take the request
 	Saturated              // every endpoint is at its cap or pauses, and the request may not wait
@@ -97,6 +98,7 @@ var table = [...]Entry{
 	ModelNotFound:     {404, invalid, "model_not_found", "model_not_found", RetryNever},
 	ResponseNotFound:  {404, invalid, "response_not_found", "response_not_found", RetryNever},
 	RateLimited:       {429, "requests", "rate_limit_exceeded", "rate_limited", RetryNever},
+	ContentRefused:    {400, invalid, "content_filter", "content_refused", RetryNever},
 	Draining:          {503, server, "gateway_draining", "draining", RetryNever},
 	NoEndpoint:        {503, server, "no_endpoint_available", "no_endpoint", RetryNever},
 	Saturated:         {503, server, "engines_busy", "saturated", RetryNever},
@@ -153,6 +155,7 @@ type Error struct {
 	RetryAfter time.Duration // when to come back; 0 = not told
 	Final      bool          // a retry is useless: sent as x-should-retry: false
 	Body       []byte        // an engine's own error body in OpenAI's shape, passed on as it is; nil = made from the above
+	Events     bool          // Body is a stream of events
 	Err        error         // the cause, for the log only
 }
 

@@ -42,6 +42,7 @@ func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 	attrs = appendText(attrs, "policy", r.Policy)
 	attrs = append(attrs,
 		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
+	attrs = appendText(attrs, "guard", r.Guard)
 	attrs = appendText(attrs, "failure", r.Failure)
 	return appendText(attrs, "cause", r.Cause)
 }

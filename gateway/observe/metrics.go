@@ -18,6 +18,7 @@ type Metrics struct {
 	queue, ttft, interToken, duration                                                     *prometheus.HistogramVec
 	inFlight                                                                              prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
+	guarded                                                                               *prometheus.CounterVec
 
 	bytesIn, bytesOut prometheus.Counter
 	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
@@ -42,7 +43,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.known.Store(newLabels(nil, nil, nil))
 	m.define()
 	reg.MustRegister(
-		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway,
+		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -64,6 +65,7 @@ func (m *Metrics) define() {
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
 	m.refusals = counters("limit_refusals_total", "Requests that a limit refused.", "limit")
 	m.turnedAway = counters("connections_refused_total", "Connections of clients that a bound refused: all (max_connections) or address (max_connections_per_ip).", "bound")
+	m.guarded = counters("guard_matches_total", "What content rules found, by rule, side (input, output) and action.", "rule", "side", "action")
 	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
 	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
 	m.interToken = histograms("inter_token_seconds", "Time between two events of a stream.", stepBounds)
@@ -152,6 +154,11 @@ func (m *Metrics) LimitRefused(limit string) {
 // RetryDenied counts a retry that the pool's budget did not allow.
 func (m *Metrics) RetryDenied(pool string) {
 	m.denied.WithLabelValues(m.known.Load().pool(pool)).Inc()
+}
+
+// GuardFound counts n matches of a content rule.
+func (m *Metrics) GuardFound(rule, side, action string, n int) {
+	m.guarded.WithLabelValues(rule, side, action).Add(float64(n))
 }
 
 // RedisUp tells whether the shared store answers. Without a call the metric does not show.

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/guard"
+)
+
+// guardInput looks at the request's texts. What is masked is masked for all that follows.
+func (x *exchange) guardInput() *failure.Error {
+	x.guard = x.guardFor(x.view.Model)
+	if x.guard == nil || x.ep.Multipart {
+		return nil
+	}
+	body, refusal := x.guard.Input(x.body)
+	x.rec.Guard = ruled(x.guard)
+	if refusal != nil {
+		return x.refused(refusal)
+	}
+	if len(body) == len(x.body) && &body[0] == &x.body[0] {
+		return nil
+	}
+	view, fail := api.Read(x.ep, x.ctx.Request.Header.ContentType(), body)
+	if fail != nil {
+		return fail
+	}
+	x.body, x.view = body, view
+	return nil
+}
+
+// guardFor are the content rules for a request for that model.
+func (x *exchange) guardFor(model string) *guard.Session {
+	return x.state.guard.For(&config.Subject{
+		Model: model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header,
+	})
+}
+
+// refused is the answer to a request that a rule refuses: an error, or a whole answer with the rule's words in it.
+func (x *exchange) refused(r *guard.Refusal) *failure.Error {
+	fail := r.Failure()
+	if r.Answer && x.view != nil {
+		if body := api.RefusalAnswer(x.ep.Family, &api.Refusal{ID: x.rec.ID, Model: x.view.Model, Text: r.Message, Created: x.rec.Time.Unix()}, x.view.Stream); body != nil {
+			fail.Status, fail.Body, fail.Events, fail.Final = 200, body, x.view.Stream, false
+		}
+	}
+	return fail
+}
+
+// ruled tells in a word which rules found how much, such as "pii=mask:2".
+func ruled(s *guard.Session) string {
+	notes := s.Notes()
+	if len(notes) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, n := range notes {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(n.Rule + "=" + n.Action + ":" + strconv.Itoa(n.Count))
+		if n.Side == "output" {
+			b.WriteString(":output")
+		}
+	}
+	return b.String()
+}
