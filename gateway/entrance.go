@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -128,6 +130,15 @@ func tune(c *net.TCPConn, patience time.Duration) {
 type visitor struct {
 	*net.TCPConn
 	leave func()
+}
+
+// Write passes bytes to the client. Once it did not take them in time, closing drops what waits for it rather than keep that in the kernel.
+func (v *visitor) Write(p []byte) (int, error) {
+	n, err := v.TCPConn.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = v.SetLinger(0)
+	}
+	return n, err
 }
 
 // Close closes the connection and makes room for another.
