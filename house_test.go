@@ -44,6 +44,8 @@ func neighbours(room string) []string {
 		allowed = append(allowed, "balancer", "balancer/affinity")
 	case "bench/sweep":
 		allowed = append(allowed, "bench/engine", "bench/workload")
+	case "bench/overload":
+		allowed = append(allowed, "bench/engine")
 	case "gateway/upstream":
 		allowed = append(allowed, "gateway/provider")
 	}

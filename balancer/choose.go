@@ -24,7 +24,7 @@ func (p *Pool) Choose(r *Request, now time.Time) (*Lease, error) {
 }
 
 // bind is Choose with the mutex held. With late above 0 it is errLate where the chosen endpoint has more prefill before it
-// than it can do in that time.
+// than it can do in that time, or no KV memory for the request.
 func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, error) {
 	p.forgetSilent(now)
 	p.learner.fit(p.endpoints, !p.cfg.ProbeIdle, now)
@@ -44,7 +44,7 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 	}
 	c := &v.Candidates[best]
 	e := p.endpoints[c.Index]
-	if late > 0 && seconds(float64(p.load(e, &counts{}).pending)*e.speed.perTok) > late {
+	if late > 0 && (v.overflows(c) || seconds(float64(p.load(e, &counts{}).pending)*e.speed.perTok) > late) {
 		return nil, errLate
 	}
 	l := p.begin(e, r, now)

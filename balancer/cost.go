@@ -44,8 +44,17 @@ func (v *View) memory(c *Candidate) float64 {
 	if !(c.KV > 0) || !(c.Distinct > 0) || c.InFlight <= 0 {
 		return 0
 	}
-	over := c.Distinct + c.New + c.Tail + v.Answer/2 + c.InFlight*v.Answer/2 - c.KV
-	return softplus(over, memorySoftness*c.KV) / c.Distinct * v.Answer * v.Step(c)
+	return softplus(v.over(c), memorySoftness*c.KV) / c.Distinct * v.Answer * v.Step(c)
+}
+
+// over is by how many tokens the request, half way through all answers, exceeds the endpoint's KV memory.
+func (v *View) over(c *Candidate) float64 {
+	return c.Distinct + c.New + c.Tail + v.Answer/2 + c.InFlight*v.Answer/2 - c.KV
+}
+
+// overflows tells that the endpoint's KV memory has no room for the request beside those in flight there.
+func (v *View) overflows(c *Candidate) bool {
+	return c.KV > 0 && c.Distinct > 0 && c.InFlight > 0 && v.over(c) > 0
 }
 
 // softplus is s*ln(1 + exp(x/s)), max(0, x) with a rounded corner of width s.

@@ -115,7 +115,7 @@ func (c *PoolConfig) complete() error {
 		return fmt.Errorf("no policy")
 	case len(c.Endpoints) == 0:
 		return fmt.Errorf("no endpoints")
-	case c.Queue.Max < 0 || c.Queue.Late < 0:
+	case c.Queue.Max < 0 || c.Queue.Late < 0 || c.Queue.Shed < 0:
 		return fmt.Errorf("a negative bound of the queue")
 	case len(c.Endpoints) > maxEndpoints:
 		return fmt.Errorf("%d endpoints, at most %d", len(c.Endpoints), maxEndpoints)

@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -15,8 +16,12 @@ type QueueConfig struct {
 	// Wait is the longest that one request waits in all; 10 s.
 	Wait time.Duration
 	// Late is the predicted time until the endpoint of choice would begin with the request, from which the request waits
-	// although there is room; 0 binds it whenever there is room.
+	// although there is room; so it does where the engine's KV memory has no room for it. 0 binds it whenever there is room.
 	Late time.Duration
+	// Shed is the longest wait during overload, that is while the queue has hardly been empty for as long as Wait; whoever
+	// would wait longer is refused at once. Requests of a priority below 0 are not held to it. 0 makes no difference
+	// between a rush and an overload.
+	Shed time.Duration
 }
 
 // LastPriority is the priority of the requests that go last, -LastPriority that of those that go first. Priorities beyond
@@ -62,6 +67,8 @@ type QueueStatus struct {
 	Length, Max int
 	// Oldest is how long the one that joined first has waited.
 	Oldest time.Duration
+	// Overloaded tells that nobody waits longer than [QueueConfig.Shed].
+	Overloaded bool
 	// Bound got a lease, Expired waited in vain, Left were given up by their callers, Refused found the queue full, were
 	// displaced by one of higher priority or lost the last endpoint that could have served them.
 	Bound, Expired, Left, Refused uint64
@@ -112,6 +119,10 @@ type queue struct {
 	next    time.Time   // no deadline is before it
 	served  time.Duration
 	stuck   []errand // during one serving
+
+	busySince, emptySince time.Time // the queue has not been empty for long since the first; it is since the second, if not zero
+	flow                  float64   // requests bound, decayed, as of flowAt
+	flowAt                time.Time
 }
 
 // errand is what decides for requests without tries whether an endpoint may take them at all.
@@ -132,6 +143,10 @@ func (p *Pool) Enter(r *Request, now time.Time) (*Lease, *Ticket, error) {
 	}
 	t := q.join(p, r, now)
 	p.serveQueue(now)
+	if !t.answered && q.hopeless(t, now) {
+		q.status.Refused++
+		q.answer(slices.Index(q.waiting, t), nil, &QueueFull{q.retryAfter()}, now)
+	}
 	if n := len(q.waiting); n > q.Max {
 		q.status.Refused++
 		q.answer(n-1, nil, &QueueFull{q.retryAfter()}, now)
@@ -147,7 +162,7 @@ func (p *Pool) Queue(now time.Time) QueueStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.queue.status
-	s.Length, s.Max = len(p.queue.waiting), p.queue.Max
+	s.Length, s.Max, s.Overloaded = len(p.queue.waiting), p.queue.Max, p.queue.overloaded(now)
 	for _, t := range p.queue.waiting {
 		s.Oldest = max(s.Oldest, now.Sub(t.since))
 	}
@@ -176,9 +191,12 @@ func (q *queue) join(p *Pool, r *Request, now time.Time) *Ticket {
 		pool: p, request: r, done: make(chan struct{}),
 		since: now, deadline: came.Add(q.Wait), rank: came.Add(time.Duration(steps) * q.Wait / stepsInWait),
 	}
+	if len(q.waiting) == 0 {
+		q.busy(now)
+	}
 	at := sort.Search(len(q.waiting), func(i int) bool { return t.rank.Before(q.waiting[i].rank) })
-	if len(q.waiting) == 0 || t.deadline.Before(q.next) {
-		q.next = t.deadline
+	if over := q.over(t, now); len(q.waiting) == 0 || over.Before(q.next) {
+		q.next = over
 	}
 	q.waiting = slices.Insert(q.waiting, at, t)
 	return t
@@ -188,10 +206,12 @@ func (q *queue) join(p *Pool, r *Request, now time.Time) *Ticket {
 func (q *queue) answer(at int, l *Lease, err error, now time.Time) {
 	t := q.waiting[at]
 	q.waiting = slices.Delete(q.waiting, at, at+1)
+	q.idle(now)
 	t.tell(l, err, now)
 	if err == nil {
 		q.status.Bound++
 		q.served = l.request.waited
+		q.flowed(now)
 	}
 }
 
@@ -210,16 +230,17 @@ func (q *queue) expire(now time.Time) {
 		return
 	}
 	q.waiting = slices.DeleteFunc(q.waiting, func(t *Ticket) bool {
-		over := !now.Before(t.deadline)
+		over := !now.Before(q.over(t, now))
 		if over {
 			q.status.Expired++
 			t.tell(nil, &QueueTimeout{q.retryAfter()}, now)
 		}
 		return over
 	})
+	q.idle(now)
 	for i, t := range q.waiting {
-		if i == 0 || t.deadline.Before(q.next) {
-			q.next = t.deadline
+		if over := q.over(t, now); i == 0 || over.Before(q.next) {
+			q.next = over
 		}
 	}
 }
@@ -233,10 +254,10 @@ func (p *Pool) serveQueue(now time.Time) {
 	}
 	q.expire(now)
 	q.stuck = q.stuck[:0]
-	room, late := p.hasRoom(now), 0
+	room, late, behind := p.hasRoom(now), 0, math.MaxInt
 	for i := 0; i < len(q.waiting) && room && late < lateAtMost; {
 		t := q.waiting[i]
-		if q.isStuck(t.request) {
+		if t.request.Priority > behind || q.isStuck(t.request) {
 			i++
 			continue
 		}
@@ -248,9 +269,10 @@ func (p *Pool) serveQueue(now time.Time) {
 		case !q.keeps(err, t.deadline.Sub(now)):
 			q.status.Refused++
 			q.answer(i, nil, err, now)
-		case errors.Is(err, errLate):
+		case errors.Is(err, errLate): // the room that it waits for is not for those of less priority
 			late++
 			i++
+			behind = min(behind, t.request.Priority)
 		default:
 			q.noteStuck(t.request)
 			i++

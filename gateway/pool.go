@@ -40,7 +40,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 		ProbeHealthEvery: cfg.Health.Interval.Std(), ProbeIdle: cfg.ProbeIdle, Seed: uint64(time.Now().UnixNano()),
 	}
 	bc.EjectAfter, bc.EjectFor, bc.EjectMax = cfg.Health.EjectAfter, cfg.Health.EjectFor.Std(), cfg.Health.EjectMax.Std()
-	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std()}
+	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std(), Shed: cfg.Queue.Shed.Std()}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
 	for _, e := range cfg.Endpoints {

@@ -81,7 +81,7 @@ func (s *state) queues(now time.Time) []observe.QueueGauge {
 		q := p.Queue(now)
 		all = append(all, observe.QueueGauge{
 			Pool: name, Length: q.Length, Max: q.Max, Oldest: q.Oldest,
-			Bound: q.Bound, Expired: q.Expired, Left: q.Left, Refused: q.Refused,
+			Overloaded: q.Overloaded, Bound: q.Bound, Expired: q.Expired, Left: q.Left, Refused: q.Refused,
 		})
 	}
 	return all
@@ -89,18 +89,21 @@ func (s *state) queues(now time.Time) []observe.QueueGauge {
 
 // adminQueue is a pool's queue as the admin API shows it. The counters are of requests that have waited, by how that ended.
 type adminQueue struct {
-	Length  int     `json:"length"`
-	Max     int     `json:"max"`
-	Oldest  float64 `json:"oldest_seconds"`
-	Bound   uint64  `json:"bound"`
-	Expired uint64  `json:"expired"`
-	Left    uint64  `json:"left"`
-	Refused uint64  `json:"refused"`
+	Length int     `json:"length"`
+	Max    int     `json:"max"`
+	Oldest float64 `json:"oldest_seconds"`
+	// Overloaded tells that nobody waits longer than the pool's queue.shed.
+	Overloaded bool `json:"overloaded"`
+
+	Bound   uint64 `json:"bound"`
+	Expired uint64 `json:"expired"`
+	Left    uint64 `json:"left"`
+	Refused uint64 `json:"refused"`
 }
 
 func describeQueue(q balancer.QueueStatus) adminQueue {
 	return adminQueue{
 		Length: q.Length, Max: q.Max, Oldest: q.Oldest.Seconds(),
-		Bound: q.Bound, Expired: q.Expired, Left: q.Left, Refused: q.Refused,
+		Overloaded: q.Overloaded, Bound: q.Bound, Expired: q.Expired, Left: q.Left, Refused: q.Refused,
 	}
 }

@@ -67,6 +67,9 @@ func (c *checker) queue(at string, q *Queue) {
 	if q.Late > 0 && q.Max == 0 {
 		c.fault(at+".late", "a late start makes nobody wait while max is 0", "write how many requests may wait, or remove late")
 	}
+	if q.Shed > q.Wait {
+		c.fault(at+".shed", "is longer than wait", "write a shorter time such as 500ms, or remove it")
+	}
 }
 
 func (c *checker) metrics(at, engine string, m *Metrics) {

@@ -71,6 +71,7 @@ type Queue struct {
 	Max  int      `yaml:"max"`  // most requests that wait at once; 0 = none
 	Wait Duration `yaml:"wait"` // longest wait
 	Late Duration `yaml:"late"` // foreseen time until an endpoint begins, from which a request waits although there is room; 0 = never
+	Shed Duration `yaml:"shed"` // longest wait during overload; 0 = the same
 }
 
 // Timeouts bound the phases of an attempt.
