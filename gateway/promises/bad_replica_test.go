@@ -118,9 +118,9 @@ func TestPromise_PoisonPrompts(t *testing.T) {
 		s := poisonable(t)
 		urls = append(urls, s)
 	}
-	g := open(t, strings.Replace(quickHealth, "POLICY", "round_robin", 1), urls...)
-	rounds, failed := count(2, 50), 0
-	for range rounds {
+	rounds, failed := count(2, 20), 0
+	for range rounds { // a gateway each, whose budget of retries tells who is to blame
+		g := open(t, strings.Replace(quickHealth, "POLICY", "round_robin", 1), urls...)
 		for i := range 15 {
 			if r, err := once(g.address, chat, strings.Replace(plainChat, "hello", fmt.Sprintf("poison %d", i), 1)); err != nil || r.status != 500 {
 				t.Errorf("a poison prompt was answered %d %s (%v)", r.status, r.body, err)
@@ -131,11 +131,11 @@ func TestPromise_PoisonPrompts(t *testing.T) {
 				failed++
 			}
 		}
+		if out := g.states(t, "ejected"); out != 0 {
+			t.Errorf("%d replicas are ejected", out)
+		}
 	}
 	none(t, "good requests that failed after 15 poison prompts", failed, 20*rounds)
-	if out := g.states(t, "ejected"); out != 0 {
-		t.Errorf("%d replicas are ejected", out)
-	}
 }
 
 // poisonable is an engine that fails on prompts with the word poison.
