@@ -53,6 +53,9 @@ func (x *exchange) serve() *failure.Error {
 	if fail := x.dispatch(); fail != nil {
 		return fail
 	}
+	if fail := x.guardOutput(); fail != nil {
+		return fail
+	}
 	x.commit()
 	return nil
 }

@@ -32,6 +32,48 @@ func (x *exchange) guardInput() *failure.Error {
 	return nil
 }
 
+// guardOutput looks at an answer that is whole, and lets the relay look at one that comes in pieces.
+func (x *exchange) guardOutput() *failure.Error {
+	if !x.guard.ChecksOutput() || !generates(x.ep.Family) && x.ep.Family != api.ResponseByID {
+		return nil
+	}
+	switch {
+	case x.relay.Stream != nil:
+		n := 1
+		if x.view != nil {
+			n = x.view.N
+		}
+		if s := x.guard.Stream(x.ep.Family, n, x.voice()); s != nil {
+			x.relay.Editor = s
+		}
+	case x.isWhole:
+		body, refusal := x.guard.Output(x.ep.Family, x.whole)
+		if refusal != nil {
+			return x.unsaid(x.refused(refusal))
+		}
+		x.whole = body
+	case !isMedia(x.relay.Attempt.Head.ContentType(), "audio/"):
+		return x.unsaid(failure.New(failure.ContentRefused, "The answer is too long to be checked."))
+	}
+	return nil
+}
+
+// unsaid gives up an answer that has come and must not go out.
+func (x *exchange) unsaid(fail *failure.Error) *failure.Error {
+	x.relay.Abandon()
+	x.relay = nil
+	return fail
+}
+
+// voice names an answer that a rule gives.
+func (x *exchange) voice() api.Refusal {
+	r := api.Refusal{ID: x.rec.ID, Created: x.rec.Time.Unix()}
+	if x.view != nil {
+		r.Model = x.view.Model
+	}
+	return r
+}
+
 // guardFor are the content rules for a request for that model.
 func (x *exchange) guardFor(model string) *guard.Session {
 	return x.state.guard.For(&config.Subject{
@@ -43,7 +85,9 @@ func (x *exchange) guardFor(model string) *guard.Session {
 func (x *exchange) refused(r *guard.Refusal) *failure.Error {
 	fail := r.Failure()
 	if r.Answer && x.view != nil {
-		if body := api.RefusalAnswer(x.ep.Family, &api.Refusal{ID: x.rec.ID, Model: x.view.Model, Text: r.Message, Created: x.rec.Time.Unix()}, x.view.Stream); body != nil {
+		said := x.voice()
+		said.Text = r.Message
+		if body := api.RefusalAnswer(x.ep.Family, &said, x.view.Stream); body != nil {
 			fail.Status, fail.Body, fail.Events, fail.Final = 200, body, x.view.Stream, false
 		}
 	}

@@ -119,3 +119,87 @@ func (r *rig) metricsText() string {
 	}
 	return string(text)
 }
+
+// token is an event with text.
+func token(text string) string {
+	q, _ := json.Marshal(text)
+	return `data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":` + string(q) + `},"finish_reason":null}]}` + "\n\n"
+}
+
+func TestRules_OutputIsMaskedInStreamsAndWholeAnswers(t *testing.T) {
+	u, _ := counting(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"stream":true`) {
+			events(w, token("ring 138"), token("12345"), token("678 or"), finish, usage, done)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, strings.Replace(answer, "hi!", "ring 13812345678", 1))
+	})
+	r := newRig(t, guarded(`{name: pii, detect: phone, check: output, action: mask}, {name: others, match: {models: [x]}, detect: email, action: deny}`), u)
+	if a := r.post(chat, plainChat); a.status != 200 || a.body != strings.Replace(answer, "hi!", "ring [PHONE]", 1) {
+		t.Errorf("answered %d %s", a.status, a.body)
+	}
+	a := r.post(chat, streamChat)
+	if want := token("ring ") + token("") + token("[PHONE] or") + finish + done; a.status != 200 || a.err != nil || a.body != want {
+		t.Errorf("answered %d %v %s\nwant %s", a.status, a.err, a.body, want)
+	}
+	if line := r.lastLine(); line["guard"] != "pii=mask:1:output" || line["prompt_tokens"] != 9.0 {
+		t.Errorf("access line %v", line)
+	}
+}
+
+func TestRules_DeniedAnswers(t *testing.T) {
+	for _, refuse := range []string{"error", "answer"} {
+		gone := make(chan struct{}, 1)
+		u, calls := counting(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(body), `"stream":true`) {
+				events(w, token("good, sec"), token("ret!"))
+				<-r.Context().Done()
+				gone <- struct{}{}
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, strings.Replace(answer, "hi!", "secret", 1))
+		})
+		r := newRig(t, guarded(`{name: no, regex: '(?i)secret\b', check: output, message: "Not here.", refuse: `+refuse+`}`), u)
+		a := r.post(chat, plainChat)
+		if a.status != map[string]int{"error": 400, "answer": 200}[refuse] || !strings.Contains(a.body, "Not here.") || strings.Contains(a.body, "secret") {
+			t.Errorf("%s: answered %d %s", refuse, a.status, a.body)
+		}
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%s: a denied answer was asked for %d times", refuse, n)
+		}
+		a = r.post(chat, streamChat)
+		<-gone // the engine stops working for nobody
+		if !strings.HasPrefix(a.body, token("good, ")) || !strings.Contains(a.body, "Not here.") || strings.Contains(a.body, "ret!") {
+			t.Errorf("%s: streamed %s", refuse, a.body)
+		}
+		if clean := a.err == nil && strings.HasSuffix(a.body, done); clean != (refuse == "answer") {
+			t.Errorf("%s: ended with %v: %s", refuse, a.err, a.body)
+		}
+		await(t, "both access lines", func() bool { return len(r.lines.access()) == 2 })
+		for _, line := range r.lines.access() {
+			if line["failure"] != "content_refused" || line["guard"] != "no=deny:1:output" || line["ended_by"] != "gateway" {
+				t.Errorf("%s: access line %v", refuse, line)
+			}
+		}
+	}
+}
+
+// The engine never learns the number; the caller gets it back.
+func TestRules_WhatWasHiddenIsRestored(t *testing.T) {
+	seen := make(chan string, 1)
+	u := echo(t, seen, func(w http.ResponseWriter, _ *http.Request) {
+		events(w, token("I call [PH"), token("ONE_1"), token("] now."), finish, done)
+	})
+	r := newRig(t, guarded(`{name: pii, detect: phone, action: restore}`), u)
+	a := r.post(chat, `{"model":"m","stream":true,"messages":[{"role":"user","content":"call 13812345678"}]}`)
+	if got := <-seen; strings.Contains(got, "13812345678") || !strings.Contains(got, "call [PHONE_1]") {
+		t.Errorf("the engine got %s", got)
+	}
+	if want := token("I call ") + token("") + token("13812345678 now.") + finish + done; a.body != want {
+		t.Errorf("answered %s\nwant %s", a.body, want)
+	}
+}

@@ -98,6 +98,10 @@ func (x *exchange) serveStored() *failure.Error {
 	x.watchClient()
 	fail := x.tryServer(server, x.ep.Path, nil, p.cfg.Timeouts)
 	if fail == nil {
+		x.guard = x.guardFor(from.model)
+		if fail = x.guardOutput(); fail != nil {
+			return fail
+		}
 		x.commit()
 		return nil
 	}

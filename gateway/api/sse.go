@@ -94,3 +94,24 @@ func (e *event) parse(raw, joined []byte) []byte {
 	}
 	return joined
 }
+
+// Framer finds where events end, for those who keep the bytes themselves.
+type Framer struct{ framer }
+
+// Next returns the length of p up to the end of the first event that ends in it, -1 if none does. What follows comes with the next call.
+func (f *Framer) Next(p []byte) int { return f.next(p) }
+
+// EventData finds the data of a whole event: its place in raw, and what its event line says. Data on several lines is not at one
+// place; then it is joined, and at is -1. data is nil for comments.
+func EventData(raw []byte) (name string, data []byte, at int) {
+	var e event
+	e.parse(raw, nil)
+	if !e.has {
+		return "", nil, -1
+	}
+	at = cap(raw) - cap(e.data)
+	if at < 0 || at+len(e.data) > len(raw) || len(e.data) > 0 && &raw[at] != &e.data[0] {
+		at = -1
+	}
+	return string(e.name), e.data, at
+}

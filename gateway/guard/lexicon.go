@@ -35,7 +35,7 @@ func newLexicon(words []string, whole bool) *lexicon {
 		runes += utf8.RuneCountInString(w)
 	}
 	const bitsEach = 16 // a sixteenth of all looks at the table is wrong
-	bits := 64
+	bits := 4096
 	for bits < bitsEach*runes {
 		bits *= 2
 	}

@@ -38,7 +38,11 @@ func (k *look) find(s *Session, rules []*rule, placeholders *lexicon, src []byte
 		}
 	}
 	if placeholders != nil {
+		first := len(k.hits)
 		k.collect(placeholders, hit{})
+		for i := first; i < len(k.hits); i++ {
+			k.hits[i].hidden = s.known(k.text.fold[k.hits[i].start:k.hits[i].end])
+		}
 		if goesOn {
 			open = min(open, placeholders.open(&k.text))
 		}

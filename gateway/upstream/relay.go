@@ -22,6 +22,15 @@ type Follower interface {
 	Closed(fail *failure.Error, sent int64)
 }
 
+// Editor changes a stream on its way to the client.
+type Editor interface {
+	// Edit takes what the client would get and returns what it gets, valid until the next call. After a failure nothing goes out but
+	// what came with it. last says that nothing will follow.
+	Edit(p []byte, last bool) (out []byte, fail *failure.Error)
+	// Closed says that what came with a failure ends the answer in a regular way.
+	Closed() bool
+}
+
 // Relay carries one answer from its attempt to the client. It is the body stream of the client's response, so it runs in that
 // connection's goroutine, and its CloseWithError is the one place where the attempt is finished.
 type Relay struct {
@@ -34,6 +43,8 @@ type Relay struct {
 	Verdict func(status int, head *fasthttp.ResponseHeader, body []byte) *failure.Error
 	// Decoder turns what comes into events of the family; nil: it is such events.
 	Decoder provider.Decoder
+	// Editor changes events on their way to the client; nil: they pass.
+	Editor Editor
 
 	held  []byte // read before the client's head was sent; may lie in first
 	first *buffer
@@ -165,6 +176,11 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 		err = io.EOF
 	}
 	for {
+		if r.Editor != nil {
+			if out, r.fail = r.Editor.Edit(out, err != nil || r.Stream.Terminated); r.fail != nil {
+				return r.sent, r.stop(w, out)
+			}
+		}
 		if len(out) > 0 {
 			if werr := r.write(w, out); werr != nil {
 				return r.sent, werr
@@ -184,6 +200,17 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 			}
 		}
 	}
+}
+
+// stop ends an answer that the editor ends, with the last of it.
+func (r *Relay) stop(w io.Writer, out []byte) error {
+	if r.Editor.Closed() {
+		return r.write(w, out)
+	}
+	if err := r.write(w, append(out, api.ErrorEvent(r.Family, r.fail)...)); err != nil {
+		return err
+	}
+	return r.fail
 }
 
 // longestWrite is up to which size one write has to pass within the client's patience.
