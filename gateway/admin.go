@@ -40,6 +40,7 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		return map[string]any{"endpoints": endpoints}, nil
 	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
+	mux.Handle("GET", "/admin/v1/providers", g.listProviders)
 }
 
 // setEndpoint lets an operator drain, disable or enable an endpoint, or all ranks of an engine by its URL. What he sets stays over

@@ -163,7 +163,7 @@ func (x *exchange) dispatch() *failure.Error {
 		if target.Pool != "" {
 			fail = x.tryPool(target, i+1 < len(x.route.Targets))
 		} else {
-			fail = x.tryProvider(target)
+			fail = x.tryProvider(target, i+1 < len(x.route.Targets))
 		}
 		if fail == nil {
 			return nil

@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -19,16 +22,20 @@ type outside struct {
 	*provider.Provider
 	cfg    config.Provider
 	server *upstream.Server
+	budget upstream.Budget // of retries
 }
 
 // outsideIdle is how long an unused connection to a provider is kept: their front ends close theirs after a minute and more, and a
 // new one costs a handshake over a long way.
 const outsideIdle = 30 * time.Second
 
-func newOutside(cfg config.Provider) (*outside, error) {
+func newOutside(cfg config.Provider, log *slog.Logger) (*outside, error) {
 	pc := provider.Config{
 		Name: cfg.Name, Kind: cfg.Kind, BaseURL: cfg.BaseURL, Region: cfg.Region, APIVersion: cfg.APIVersion,
 		Organization: cfg.Organization, Project: cfg.Project,
+		OnRest: func(key int, why provider.KeyFate, rest time.Duration, cause string) {
+			log.Warn("provider key rests", "provider", cfg.Name, "key", key, "reason", why.String(), "rest", rest.String(), "cause", cause)
+		},
 	}
 	for _, k := range cfg.Keys {
 		pc.Keys = append(pc.Keys, provider.Key{Secret: k.Key.Reveal(), Weight: k.Weight})
@@ -37,7 +44,9 @@ func newOutside(cfg config.Provider) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := upstream.NewServer(upstream.Config{URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Idle: outsideIdle})
+	server, err := upstream.NewServer(upstream.Config{
+		URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Idle: outsideIdle, Proxy: http.ProxyFromEnvironment,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("provider %q: %w", cfg.Name, err)
 	}
@@ -54,8 +63,9 @@ type errand struct {
 	sent    time.Time
 }
 
-// tryProvider sends the request to an outside service: with the next of its keys, and with another one should that be refused.
-func (x *exchange) tryProvider(t *route.Target) *failure.Error {
+// tryProvider sends the request to an outside service: with the next of its keys, and with another one should that be refused. more
+// says that the route has a further target.
+func (x *exchange) tryProvider(t *route.Target, more bool) *failure.Error {
 	p := x.state.providers[t.Provider]
 	x.pool, x.errand = nil, nil
 	x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = p.cfg.Name, p.cfg.BaseURL, "", -1
@@ -72,19 +82,50 @@ func (x *exchange) tryProvider(t *route.Target) *failure.Error {
 	if fail != nil {
 		return fail
 	}
+	p.budget.Request(time.Now())
+	return x.tryKeys(p, sending, more)
+}
+
+// tryKeys sends the request with one key after the other until one is not refused.
+func (x *exchange) tryKeys(p *outside, sending *provider.Sending, more bool) (fail *failure.Error) {
 	var tried []*provider.Held
-	for range min(p.Keys.Len(), maxTries) {
+	for again := 1; len(tried) < maxTries; {
 		key := p.Keys.Take(time.Now(), tried)
 		if key == nil {
-			break
+			return p.Resting(fail)
 		}
-		tried = append(tried, key)
 		fail = x.tryKey(&errand{to: p, sending: sending, key: key, sent: time.Now()})
-		if fail == nil || fail.Kind != failure.KeysRefused {
+		switch {
+		case fail == nil:
+			return nil
+		case fail.Kind == failure.KeysRefused:
+			tried = append(tried, key)
+		case again == 0 || !x.onceMore(p, fail, more):
 			return fail
+		default:
+			again--
 		}
 	}
 	return p.Resting(fail)
+}
+
+// onceMore says whether a request that failed at a provider, though not for its key, is sent there a second time: after a connection
+// that broke, which may have been an old one, and after another failure if there is no further target. It waits where it should.
+func (x *exchange) onceMore(p *outside, fail *failure.Error, more bool) bool {
+	switch fail.Kind {
+	case failure.SendFailed, failure.ConnectionLost:
+	case failure.ConnectFailed, failure.EngineError:
+		if more {
+			return false
+		}
+	default:
+		return false
+	}
+	if !p.budget.Retry(time.Now()) {
+		x.g.metrics.RetryDenied(p.cfg.Name)
+		return false
+	}
+	return x.wait(leastWait + rand.N(mostWait-leastWait))
 }
 
 // tryKey makes one attempt with one key.

@@ -56,7 +56,7 @@ func (g *Gateway) build(cfg *config.Config) (*state, error) {
 		s.pools[pc.Name] = p
 	}
 	for _, pc := range cfg.Providers {
-		p, err := newOutside(pc)
+		p, err := newOutside(pc, g.log)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -149,7 +149,7 @@ func (s *Stream) finish(index int, reason []byte) {
 	if s.choices.end(index) {
 		s.Complete = true
 	}
-	if tokenize.TextIs(reason, "abort") || tokenize.TextIs(reason, "error") {
+	if s.Err == nil && (tokenize.TextIs(reason, "abort") || tokenize.TextIs(reason, "error")) {
 		s.Err = &StreamError{Message: "The inference engine gave up this answer.", Type: tokenize.StringOf(reason), Code: 500}
 	}
 }

@@ -107,8 +107,9 @@ func contains(keys []*Held, key *Held) bool {
 }
 
 // Settle notes what the answer to a request that was sent at that time said about its key. A refusal of a request that was sent
-// before the key's last rest began says nothing new. told is how long the service wants to be left alone, 0 = it did not say.
-func (r *Ring) Settle(k *Held, fate KeyFate, sent, now time.Time, told time.Duration) {
+// before the key's last rest began says nothing new. told is how long the service wants to be left alone, 0 = it did not say. It returns
+// the rest that begins now, 0 if none does.
+func (r *Ring) Settle(k *Held, fate KeyFate, sent, now time.Time, told time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch fate {
@@ -116,14 +117,14 @@ func (r *Ring) Settle(k *Held, fate KeyFate, sent, now time.Time, told time.Dura
 		if sent.After(k.since) {
 			k.fate, k.rest = KeyFine, 0
 		}
-		return
+		return 0
 	case KeyLimited:
 		k.limited++
 	case KeyRefused:
 		k.refusals++
 	}
 	if sent.Before(k.since) {
-		return
+		return 0
 	}
 	first, most := restLimited, mostLimited
 	if fate == KeyRefused {
@@ -133,10 +134,12 @@ func (r *Ring) Settle(k *Held, fate KeyFate, sent, now time.Time, told time.Dura
 		k.rest = 0
 	}
 	k.rest = min(max(first, 2*k.rest), most)
-	k.fate, k.since, k.until = fate, now, now.Add(k.rest)
+	rest := k.rest
 	if told > 0 {
-		k.until = now.Add(min(told, longestToldRest))
+		rest = min(told, longestToldRest)
 	}
+	k.fate, k.since, k.until = fate, now, now.Add(rest)
+	return rest
 }
 
 // Back returns when the first of the keys comes back, and whether all rest for a limit; 0 when one is in use.

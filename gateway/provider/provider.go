@@ -22,6 +22,8 @@ type Config struct {
 	Project      string
 	Keys         []Key
 	Now          func() time.Time // default time.Now
+	// OnRest is told when a key begins to rest, with the service's words; may be nil.
+	OnRest func(key int, why KeyFate, rest time.Duration, cause string)
 }
 
 // Provider makes requests ready for one outside service and judges its answers. It is safe for concurrent use.
@@ -34,6 +36,7 @@ type Provider struct {
 	lines      string // header lines of every request
 	host       string
 	now        func() time.Time
+	onRest     func(key int, why KeyFate, rest time.Duration, cause string)
 	translator Translator // nil: the service speaks OpenAI's protocol
 }
 
@@ -47,7 +50,7 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("provider %q: no base URL", cfg.Name)
 	}
-	p := &Provider{Name: cfg.Name, Keys: NewRing(cfg.Keys), kind: kind.at(cfg.BaseURL), version: cfg.APIVersion, host: u.Host, now: cfg.Now}
+	p := &Provider{Name: cfg.Name, Keys: NewRing(cfg.Keys), kind: kind.at(cfg.BaseURL), version: cfg.APIVersion, host: u.Host, now: cfg.Now, onRest: cfg.OnRest}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -210,16 +213,20 @@ func (p *Provider) JudgeInside(key *Held, sent time.Time, se *api.StreamError) *
 
 // Settle notes what became of a key that was used at that time. fail is nil for an answer.
 func (p *Provider) Settle(key *Held, sent time.Time, fail *failure.Error, fate KeyFate) {
-	var told time.Duration
-	if fail != nil {
-		told = fail.RetryAfter
-		p.redact(fail)
-		if fate != KeyFine {
-			fail.Kind = failure.KeysRefused
-		}
+	if fail == nil {
+		p.Keys.Settle(key, KeyFine, sent, p.now(), 0)
+		return
 	}
-	if fail == nil || fate != KeyFine {
-		p.Keys.Settle(key, fate, sent, p.now(), told)
+	p.redact(fail)
+	if fate == KeyFine {
+		return
+	}
+	fail.Kind = failure.KeysRefused
+	if fail.Err == nil {
+		fail.Err = errors.New(fail.Message)
+	}
+	if rest := p.Keys.Settle(key, fate, sent, p.now(), fail.RetryAfter); rest > 0 && p.onRest != nil {
+		p.onRest(key.Number(), fate, rest, fail.Err.Error())
 	}
 }
 
@@ -230,6 +237,7 @@ func (p *Provider) redact(fail *failure.Error) {
 			continue
 		}
 		fail.Message = strings.ReplaceAll(fail.Message, k.secret, "***")
+		fail.Code = strings.ReplaceAll(fail.Code, k.secret, "***")
 		if strings.Contains(string(fail.Body), k.secret) {
 			fail.Body = nil
 		}

@@ -190,7 +190,7 @@ func (a *Attempt) dial() (*conn, error) {
 	if ended != failure.None {
 		return nil, errCancelled
 	}
-	return dial(ctx, a.server.address, a.server.secure)
+	return a.server.dial(ctx)
 }
 
 // arm sets the read deadline.

@@ -48,16 +48,24 @@ func dial(ctx context.Context, address string, config *tls.Config) (*conn, error
 	if sc, ok := tcp.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
-	if config == nil {
-		return c, nil
-	}
-	secured := tls.Client(tcp, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	if err := c.handshake(ctx, config); err != nil {
 		_ = tcp.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// handshake puts TLS over the connection; a nil config: none.
+func (c *conn) handshake(ctx context.Context, config *tls.Config) error {
+	if config == nil {
+		return nil
+	}
+	secured := tls.Client(c.Conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.Conn = secured
-	return c, nil
+	return nil
 }
 
 func userTimeout(_, _ string, raw syscall.RawConn) error {

@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -40,6 +41,8 @@ type Config struct {
 	Lines string
 	// TLS is used for https; nil: the system's roots. Its ServerName, if any, is expected in place of the URL's host.
 	TLS *tls.Config
+	// Proxy names the proxy for a request, nil for none, as http.ProxyFromEnvironment does; a nil Proxy: none.
+	Proxy func(*http.Request) (*url.URL, error)
 }
 
 // Server is one address with its connections. It is safe for concurrent use.
@@ -50,6 +53,7 @@ type Server struct {
 	address string // host:port to dial
 	named   bool   // the host is a name, which may come to mean other addresses
 	secure  *tls.Config
+	proxy   *proxy // nil: none
 	connect time.Duration
 	idle    idle
 
@@ -92,6 +96,9 @@ func NewServer(cfg Config) (*Server, error) {
 	s.address = fasthttp.AddMissingPort(u.Host, s.secure != nil)
 	_, err = netip.ParseAddr(u.Hostname())
 	s.named = err != nil
+	if err := s.useProxy(cfg.Proxy, u); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
