@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -225,6 +226,9 @@ func endedBy(k failure.Kind) observe.Ender {
 		return observe.EndedByGateway
 	}
 }
+
+// user is who calls on the consumer's behalf: by its token, else by the request's own word.
+func (x *exchange) user() string { return cmp.Or(x.consumer.User, x.view.User) }
 
 func (x *exchange) clientIP() netip.Addr {
 	return clientIP(x.ctx, x.state.cfg.Server.TrustedProxies)

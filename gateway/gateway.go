@@ -164,6 +164,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.drain(s.cfg)
 	stop()
 	background.Wait()
+	s.keys.Close()
 	for _, p := range s.pools {
 		p.close()
 	}

@@ -92,7 +92,7 @@ func (x *exchange) identify() *failure.Error {
 	if x.ep.Family == api.Health {
 		return nil
 	}
-	consumer, fail := x.state.identify(&x.ctx.Request.Header)
+	consumer, fail := x.state.identify(&x.ctx.Request.Header, x.clientIP)
 	x.consumer = consumer
 	x.rec.Consumer = consumer.Name
 	return fail
@@ -136,7 +136,7 @@ func (x *exchange) findRoute() *failure.Error {
 }
 
 // admit takes the request's place in its limits.
-func (x *exchange) admit() *failure.Error { return x.reserve(x.view.User, x.view.Model, x.route.Name) }
+func (x *exchange) admit() *failure.Error { return x.reserve(x.user(), x.view.Model, x.route.Name) }
 
 func (x *exchange) reserve(user, model, route string) *failure.Error {
 	if len(x.state.cfg.Limits) == 0 {

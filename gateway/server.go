@@ -93,7 +93,7 @@ func (g *Gateway) refusesHead(h *fasthttp.RequestHeader) *failure.Error {
 	if _, fail := matchHead(h); fail != nil {
 		return fail
 	}
-	_, fail := g.state.Load().identify(h)
+	_, fail := g.state.Load().identify(h, nil)
 	return fail
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -38,7 +39,7 @@ func (g *Gateway) build(cfg *config.Config) (*state, error) {
 	}
 	var errs []error
 	var err error
-	if s.keys, err = identity.New(cfg.Consumers); err != nil {
+	if s.keys, err = identity.New(cfg.Consumers, g.log); err != nil {
 		errs = append(errs, fmt.Errorf("consumers: %w", err))
 	}
 	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
@@ -87,12 +88,19 @@ func (s *state) labels() (models, pools, limits []string) {
 	return models, pools, limits
 }
 
-// identify finds the caller by the head of a request.
-func (s *state) identify(h *fasthttp.RequestHeader) (identity.Consumer, *failure.Error) {
+// identify finds the caller by the head of a request. ip is nil where only the head is known.
+func (s *state) identify(h *fasthttp.RequestHeader, ip func() netip.Addr) (identity.Consumer, *failure.Error) {
 	if s.keys.Open() {
 		return identity.Consumer{}, nil
 	}
-	return s.keys.Identify(h.Peek("Authorization"), h.Peek("Api-Key"), h.Peek("X-Api-Key"))
+	call := identity.Call{
+		Authorization: h.Peek("Authorization"), APIKey: h.Peek("Api-Key"), XAPIKey: h.Peek("X-Api-Key"),
+		Path: string(pathOf(h)), Now: time.Now(), Early: ip == nil,
+	}
+	if ip != nil {
+		call.IP = ip()
+	}
+	return s.keys.Identify(&call)
 }
 
 // models lists what the caller may use, with the context length where an engine tells it.

@@ -59,7 +59,7 @@ func (x *exchange) remember(id string) {
 	}
 	x.g.origins.put(id, origin{
 		pool: x.pool.Name(), url: x.rec.Endpoint, consumer: x.consumer.Name, until: time.Now().Add(storedFor),
-		user: x.view.User, model: x.view.Model, route: x.route.Name,
+		user: x.user(), model: x.view.Model, route: x.route.Name,
 	})
 }
 

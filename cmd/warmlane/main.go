@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve    ServeCmd    `cmd:"" help:"Run the gateway."`
 	Check    CheckCmd    `cmd:"" help:"Check a configuration file and print its routes."`
+	Key      KeyCmd      `cmd:"" help:"Make, digest and list API keys."`
 	Endpoint EndpointCmd `cmd:"" help:"Show, drain, disable or enable endpoints of a running gateway."`
 	Demo     DemoCmd     `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
 	Sweep    SweepCmd    `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`

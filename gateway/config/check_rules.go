@@ -16,13 +16,33 @@ func (c *checker) consumers(consumers []Consumer) {
 	owners := map[[sha256.Size]byte]string{}
 	for i, consumer := range consumers {
 		at := fmt.Sprintf("consumers[%d]", i)
-		c.keys(at+".keys", consumer.Keys)
+		c.consumerKeys(at, &consumer)
+		c.jwt(at+".jwt", &consumer.JWT)
 		c.nonEmpty(at+".models", consumer.Models)
+		c.nonEmpty(at+".paths", consumer.Paths)
 		if consumer.Priority < -balancer.LastPriority || consumer.Priority > balancer.LastPriority {
 			c.fault(at+".priority", fmt.Sprintf("must be %d to %d", -balancer.LastPriority, balancer.LastPriority), "write a smaller number for a consumer that is served earlier, such as -1; 0 is usual")
 		}
 		for j, key := range consumer.Keys {
-			c.consumerKey(fmt.Sprintf("%s.keys[%d]", at, j), key, consumer.Name, owners)
+			c.consumerKey(fmt.Sprintf("%s.keys[%d].key", at, j), key.Key, consumer.Name, owners)
+		}
+	}
+}
+
+// consumerKeys checks that there is a way to call, and that each key can count at all.
+func (c *checker) consumerKeys(at string, consumer *Consumer) {
+	if len(consumer.Keys) == 0 && !consumer.JWT.Used() {
+		c.keys(at+".keys", nil)
+	}
+	for i, key := range consumer.Keys {
+		path := fmt.Sprintf("%s.keys[%d]", at, i)
+		if key.Key.Empty() {
+			c.fault(path+".key", "an empty key", "give it a value or remove it")
+		} else if slices.IndexFunc(consumer.Keys, func(k Key) bool { return k.Key == key.Key }) < i {
+			c.fault(path+".key", "the same key is here a second time", "remove it")
+		}
+		if !key.From.IsZero() && key.Until.passed(time.Time(key.From)) {
+			c.fault(path+".until", "the key ends before it begins", "write a later time than from")
 		}
 	}
 }

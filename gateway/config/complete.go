@@ -22,6 +22,11 @@ func (c *Config) complete() {
 			e.URL = withoutSlash(e.URL)
 		}
 	}
+	for i := range c.Consumers {
+		if j := &c.Consumers[i].JWT; j.JWKS != "" && !strings.Contains(j.JWKS, "://") {
+			j.JWKS = inDir(dir, j.JWKS)
+		}
+	}
 	for i := range c.Providers {
 		c.Providers[i].complete()
 	}

@@ -42,6 +42,8 @@ func setElementDefault(v reflect.Value) {
 			Metrics:   Metrics{Interval: seconds(1)},
 			KVTokens:  250_000,
 		}
+	case *Consumer:
+		*t = Consumer{JWT: JWT{Algorithms: []string{}, Leeway: seconds(30), UserClaim: "sub"}}
 	case *Endpoint:
 		*t = Endpoint{Weight: 1, DataParallel: 1}
 	case *Provider:

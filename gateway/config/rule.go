@@ -1,15 +1,5 @@
 package config
 
-// Consumer is somebody who may call. With no consumers the API is open.
-type Consumer struct {
-	Name   string   `yaml:"name"`
-	Keys   []Secret `yaml:"keys"`   // plain, or sha256:HEX of the key (see Secret.Digest)
-	Models []string `yaml:"models"` // globs of models that may be used; none = all
-
-	// Priority is the best that its requests may have in a pool's queue, and what those have that name none; lower is earlier.
-	Priority int `yaml:"priority"`
-}
-
 // Route sends the requests that it matches to its targets. The first route that matches wins.
 type Route struct {
 	Name       string     `yaml:"name"`        // for limits, metrics and logs; default route-N, counted from 1

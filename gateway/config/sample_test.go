@@ -75,7 +75,7 @@ func certificate(t *testing.T) (cert, key []byte) {
 
 func TestSample_FillsInSecrets(t *testing.T) {
 	cfg := loadSample(t)
-	if got := cfg.Consumers[0].Keys[0].Reveal(); got != "sk-dify" {
+	if got := cfg.Consumers[0].Keys[0].Key.Reveal(); got != "sk-dify" {
 		t.Errorf("key from file: %q", got)
 	}
 	if got := cfg.Redis.URL.Reveal(); got != "redis://:value-of-REDIS_PASSWORD@redis:6379/6" {

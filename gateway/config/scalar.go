@@ -19,6 +19,8 @@ func scalarParser(v reflect.Value) func(text string) *complaint {
 		return t.parse
 	case *Size:
 		return t.parse
+	case *Time:
+		return t.parse
 	case *Rate:
 		return t.parse
 	case *Secret:
@@ -113,6 +115,8 @@ func wanted(v reflect.Value) string {
 		return "a duration"
 	case Size:
 		return "a size"
+	case Time:
+		return "a time"
 	case Rate:
 		return "a rate"
 	case bool:

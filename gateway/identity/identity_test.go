@@ -3,6 +3,7 @@ package identity_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -22,28 +23,34 @@ func consumers() []config.Consumer {
 	}
 }
 
-func secrets(keys ...string) []config.Secret {
-	out := make([]config.Secret, len(keys))
+func secrets(keys ...string) []config.Key {
+	out := make([]config.Key, len(keys))
 	for i, key := range keys {
-		out[i] = config.NewSecret(key)
+		out[i].Key = config.NewSecret(key)
 	}
 	return out
 }
 
-func keys(t testing.TB) *identity.Keys {
+func made(t testing.TB, consumers ...config.Consumer) *identity.Keys {
 	t.Helper()
-	k, err := identity.New(consumers())
+	k, err := identity.New(consumers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(k.Close)
 	return k
+}
+
+func keys(t testing.TB) *identity.Keys {
+	t.Helper()
+	return made(t, consumers()...)
 }
 
 func TestIdentify_KnownKeys(t *testing.T) {
 	k := keys(t)
 	f := func(authorization, apiKey, xAPIKey, want string) {
 		t.Helper()
-		c, fail := k.Identify(header(authorization), header(apiKey), header(xAPIKey))
+		c, fail := k.Identify(&identity.Call{Authorization: header(authorization), APIKey: header(apiKey), XAPIKey: header(xAPIKey)})
 		if fail != nil {
 			t.Errorf("Identify(%q, %q, %q): %v", authorization, apiKey, xAPIKey, fail)
 			return
@@ -68,7 +75,7 @@ func TestIdentify_RefusesWithoutEcho(t *testing.T) {
 	k := keys(t)
 	f := func(authorization, apiKey, xAPIKey string) {
 		t.Helper()
-		c, fail := k.Identify(header(authorization), header(apiKey), header(xAPIKey))
+		c, fail := k.Identify(&identity.Call{Authorization: header(authorization), APIKey: header(apiKey), XAPIKey: header(xAPIKey)})
 		if fail == nil {
 			t.Errorf("Identify(%q, %q, %q) = %q, want a refusal", authorization, apiKey, xAPIKey, c.Name)
 			return
@@ -93,11 +100,8 @@ func TestIdentify_RefusesWithoutEcho(t *testing.T) {
 }
 
 func TestIdentify_OpenWithoutConsumers(t *testing.T) {
-	k, err := identity.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, fail := k.Identify([]byte("Bearer whatever"), nil, nil)
+	k := made(t)
+	c, fail := k.Identify(&identity.Call{Authorization: []byte("Bearer whatever")})
 	if fail != nil || c.Name != "" || !c.Allows("any") || !k.Open() {
 		t.Errorf("open gateway: %+v, %v", c, fail)
 	}
@@ -108,8 +112,8 @@ func TestIdentify_OpenWithoutConsumers(t *testing.T) {
 
 func TestConsumer_Models(t *testing.T) {
 	k := keys(t)
-	dify, _ := k.Identify([]byte("Bearer sk-dify-1"), nil, nil)
-	staff, _ := k.Identify([]byte("Bearer sk-staff"), nil, nil)
+	dify, _ := k.Identify(&identity.Call{Authorization: []byte("Bearer sk-dify-1")})
+	staff, _ := k.Identify(&identity.Call{Authorization: []byte("Bearer sk-staff")})
 	for model, want := range map[string]bool{"llama3": true, "qwen2.5/7b": true, "llama3-next": false, "": false} {
 		if dify.Allows(model) != want {
 			t.Errorf("dify may use %q: %v, want %v", model, !want, want)
@@ -123,7 +127,7 @@ func TestConsumer_Models(t *testing.T) {
 func TestNew_Faults(t *testing.T) {
 	f := func(want string, cs ...config.Consumer) {
 		t.Helper()
-		_, err := identity.New(cs)
+		_, err := identity.New(cs, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v, want an error with %q", err, want)
 			return
@@ -140,7 +144,7 @@ func TestNew_Faults(t *testing.T) {
 func TestIdentify_DoesNotAllocate(t *testing.T) {
 	k := keys(t)
 	value := []byte("Bearer sk-staff")
-	if n := testing.AllocsPerRun(100, func() { _, _ = k.Identify(value, nil, nil) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = k.Identify(&identity.Call{Authorization: value}) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -149,7 +153,7 @@ func BenchmarkIdentify(b *testing.B) {
 	k := keys(b)
 	value := []byte("Bearer sk-staff")
 	for b.Loop() {
-		if _, fail := k.Identify(value, nil, nil); fail != nil {
+		if _, fail := k.Identify(&identity.Call{Authorization: value}); fail != nil {
 			b.Fatal(fail)
 		}
 	}
