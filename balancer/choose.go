@@ -44,7 +44,7 @@ func (p *Pool) bind(r *Request, now time.Time, late time.Duration) (*Lease, erro
 	}
 	c := &v.Candidates[best]
 	e := p.endpoints[c.Index]
-	if late > 0 && (v.overflows(c) || seconds(float64(p.load(e, &counts{}).pending)*e.speed.perTok) > late) {
+	if late > 0 && (v.overflows(c) || e.slotless(c.InFlight-float64(e.count.inFlight)) || seconds(float64(p.load(e, &counts{}).pending)*e.speed.perTok) > late) {
 		return nil, errLate
 	}
 	l := p.begin(e, r, now)

@@ -45,9 +45,10 @@ type Endpoint struct {
 	speed   speed
 	trust   trust
 	scraped scraped
-	epoch   uint64 // grows with each restart seen
-	doubted bool   // has refused for want of capacity and not answered since, in a pool with a queue
-	peers   *peers // what other gateways have there; nil in a pool that does not share
+	epoch   uint64  // grows with each restart seen
+	slots   float64 // that the engine is believed to have; 0 is unknown
+	doubted bool    // has refused for want of capacity and not answered since, in a pool with a queue
+	peers   *peers  // what other gateways have there; nil in a pool that does not share
 }
 
 // counts is what our leases in flight put on an endpoint. Everything is charged at dispatch and taken back at the

@@ -96,8 +96,10 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 	if !(l.Queries > 0) {
 		l.Queries = e.scraped.load.Queries
 	}
+	before := e.scraped.load
 	e.scraped = scraped{load: l, at: now}
 	e.scraped.compare(&e.count)
+	e.countSlots(&before)
 	if e.peers != nil {
 		e.peers.scraped = e.peers.counts
 	}
@@ -119,6 +121,7 @@ func (p *Pool) restarted(e *Endpoint) {
 	p.share.restarted(e)
 	e.speed.forget()
 	e.trust = newTrust()
+	e.slots = 0
 	e.epoch++
 	e.scraped = scraped{load: Load{KVTokens: e.scraped.load.KVTokens, Models: e.scraped.load.Models}}
 	p.learner.refit()

@@ -16,7 +16,7 @@ type QueueConfig struct {
 	// Wait is the longest that one request waits in all; 10 s.
 	Wait time.Duration
 	// Late is the predicted time until the endpoint of choice would begin with the request, from which the request waits
-	// although there is room; so it does where the engine's KV memory has no room for it. 0 binds it whenever there is room.
+	// although there is room; so it does where the engine's KV memory or slots have no room for it. 0 binds it whenever there is room.
 	Late time.Duration
 	// Shed is the longest wait during overload, that is while the queue has hardly been empty for as long as Wait; whoever
 	// would wait longer is refused at once. Requests of a priority below 0 are not held to it. 0 makes no difference

@@ -122,6 +122,32 @@ func TestShed_UrgentRequestsKeepTheirRoom(t *testing.T) {
 	leaseOf(t, urgent)
 }
 
+// With late a request waits where the engine has been seen at its limit twice; one look in the middle of a rush proves nothing.
+func TestQueue_LateForWantOfSlots(t *testing.T) {
+	f := queued(t, 1, 0, balancer.QueueConfig{Max: 10, Late: time.Hour})
+	var running []*balancer.Lease
+	for range 6 {
+		running = append(running, f.enter(t, &balancer.Request{}))
+		running[len(running)-1].FirstToken(f.now)
+	}
+	scrape := func(running, waiting float64) {
+		f.later(time.Second)
+		f.Observe(f.Endpoints()[0], balancer.Load{Running: running, Waiting: waiting}, f.now)
+	}
+	scrape(4, 2)
+	f.enter(t, &balancer.Request{}).End(done(1), f.now)
+	scrape(4, 2)
+	k := f.join(t, &balancer.Request{})
+	running[0].End(done(1), f.now)
+	if answered(k) {
+		t.Fatal("a sixth request was sent to an engine that runs four and holds one more ready")
+	}
+	running[1].End(done(1), f.now)
+	leaseOf(t, k)
+	scrape(5, 0) // it has more slots than was believed
+	f.enter(t, &balancer.Request{})
+}
+
 // With late a request waits where the engine has no KV memory for it, and never where nothing is in flight.
 func TestQueue_LateForWantOfMemory(t *testing.T) {
 	f := queued(t, 1, 0, balancer.QueueConfig{Max: 10, Late: time.Hour})

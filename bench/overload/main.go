@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	name := flag.String("workload", "short", "short: prompts of 200 to 1,000 tokens, answers of 150; long: 2,000 to 6,000 and 100")
+	name := flag.String("workload", "short", "short: prompts of 200 to 1,000 tokens, answers of 150; slots: the same before engines of 12 slots; long: 2,000 to 6,000 and 100")
 	seeds := flag.Int("seeds", 3, "runs of each row")
 	flag.Parse()
 	if err := run(os.Stdout, *name, *seeds); err != nil {
@@ -35,10 +35,12 @@ func workload(name string) (scenario, error) {
 	switch name {
 	case "short":
 		s.asked, s.answer, s.rate = [2]int{200, 1000}, 150, 11
+	case "slots":
+		s.asked, s.answer, s.rate, s.slots = [2]int{200, 1000}, 150, 5.5, 12
 	case "long":
 		s.asked, s.answer, s.rate = [2]int{2000, 6000}, 100, 1.6
 	default:
-		return s, fmt.Errorf("workload %q: it is short or long", name)
+		return s, fmt.Errorf("workload %q: it is short, slots or long", name)
 	}
 	return s, nil
 }

@@ -17,6 +17,7 @@ import (
 type scenario struct {
 	preset   string
 	replicas int
+	slots    int // of each replica (max-num-seqs); 0 = the preset's
 	cap      int // requests in flight at each replica; 0 = no cap
 	queue    balancer.QueueConfig
 	rate     float64 // requests a second, a Poisson process
@@ -136,7 +137,7 @@ func newSimulation(s scenario) (*simulation, error) {
 	sim := &simulation{scenario: s, rng: rand.New(rand.NewPCG(s.seed, 3))}
 	for i := range s.replicas {
 		cfg.Endpoints = append(cfg.Endpoints, balancer.EndpointConfig{URL: fmt.Sprint("http://replica-", i), MaxConcurrency: s.cap})
-		sim.cores = append(sim.cores, engine.New(engine.CoreConfig{Preset: preset, Seed: s.seed*31 + uint64(i)}))
+		sim.cores = append(sim.cores, engine.New(engine.CoreConfig{Preset: preset, MaxSeqs: s.slots, Seed: s.seed*31 + uint64(i)}))
 	}
 	sim.pool, err = balancer.NewPool(cfg)
 	return sim, err
