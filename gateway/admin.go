@@ -17,7 +17,7 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		s, now := g.state.Load(), time.Now()
 		pools := make([]adminPool, 0, len(s.pools))
 		for _, pc := range s.cfg.Pools {
-			pools = append(pools, describe(s.pools[pc.Name], now))
+			pools = append(pools, g.describe(s.pools[pc.Name], now))
 		}
 		return map[string]any{"pools": pools}, nil
 	})
@@ -26,13 +26,13 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		if p == nil {
 			return nil, failure.Newf(failure.PathNotFound, "There is no pool %q.", c.Param("name"))
 		}
-		return describe(p, time.Now()), nil
+		return g.describe(p, time.Now()), nil
 	})
 	mux.Handle("GET", "/admin/v1/endpoints", func(*console.Call) (any, *failure.Error) {
 		s, now := g.state.Load(), time.Now()
 		endpoints := []adminEndpoint{}
 		for _, pc := range s.cfg.Pools {
-			for _, e := range describe(s.pools[pc.Name], now).Endpoints {
+			for _, e := range g.describe(s.pools[pc.Name], now).Endpoints {
 				e.Pool = pc.Name
 				endpoints = append(endpoints, e)
 			}
@@ -41,6 +41,8 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
 	mux.Handle("GET", "/admin/v1/providers", g.listProviders)
+	mux.Handle("GET", "/admin/v1/config", func(*console.Call) (any, *failure.Error) { return g.describeConfig(), nil })
+	mux.Handle("POST", "/admin/v1/reload", g.reloadNow)
 }
 
 // setEndpoint lets an operator drain, disable or enable an endpoint, or all ranks of an engine by its URL. What he sets stays over
@@ -70,10 +72,14 @@ func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
 			if err := p.SetAdmin(url, s); err != nil {
 				return nil, failure.New(failure.Internal, "The endpoint is gone.").Because(err)
 			}
+			for _, before := range g.replacedBy(p) {
+				_ = before.SetAdmin(url, s) // requests that wait there must not go to it either
+				before.nudge()
+			}
 			g.log.Info("endpoint state set by the operator", "pool", want.Pool, "endpoint", url, "state", want.State)
 		}
 		p.nudge() // for those who wait in its queue
-		return describe(p, time.Now()), nil
+		return g.describe(p, time.Now()), nil
 	}
 	return nil, failure.Bad("state", "The state %q is none of enabled, draining, disabled.", want.State)
 }
@@ -122,9 +128,9 @@ type adminEndpoint struct {
 	Ejections uint64            `json:"ejections"`
 }
 
-func describe(p *pool, now time.Time) adminPool {
+func (g *Gateway) describe(p *pool, now time.Time) adminPool {
 	d := adminPool{Name: p.Name(), Policy: p.PolicyName(), Engine: p.cfg.Engine, Queue: describeQueue(p.Queue(now))}
-	for _, e := range p.Status(now) {
+	for _, e := range g.status(p, now) {
 		d.Endpoints = append(d.Endpoints, describeEndpoint(&e, now))
 	}
 	return d

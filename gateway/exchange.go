@@ -67,7 +67,7 @@ type exchange struct {
 
 // begin takes a request in.
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
-	x := &exchange{g: g, state: g.state.Load(), ctx: ctx, usage: api.NoUsage}
+	x := &exchange{g: g, ctx: ctx, usage: api.NoUsage}
 	x.rec = observe.NewRecord(time.Now(), requestID(&ctx.Request.Header))
 	x.rec.Path = string(pathOf(&ctx.Request.Header))
 	g.metrics.Began()

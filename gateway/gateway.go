@@ -36,6 +36,10 @@ type Options struct {
 	Version string
 	// Listener and AdminListener are used in place of the configured addresses; nil: listen there.
 	Listener, AdminListener net.Listener
+	// Source is where the configuration was read, and is read again on Reload and when its files change; nil: there is no other one.
+	Source *config.Source
+	// Phases is told of the phases of the gateway's life; nil: nobody is.
+	Phases Phases
 	// TimeScale stretches the times in the trace file: 10 for engines that run ten times faster than real ones. 0 means 1.
 	TimeScale float64
 }
@@ -46,10 +50,22 @@ type Gateway struct {
 	access  *observe.AccessLog
 	metrics *observe.Metrics
 	traces  *observe.TraceFile // nil: none is written
+	level   slog.LevelVar      // of the log, where the gateway has made its handler
 	state   atomic.Pointer[state]
 	origins *origins
-	redis   *limit.Redis
 	buckets *limit.Memory // of limits without Redis, kept over reloads
+
+	source     *config.Source // nil: there is nothing to reload
+	phases     Phases
+	reloads    reloads
+	lastRedis  atomic.Pointer[redis]
+	work       context.Context // of everything in the background
+	stopWork   context.CancelFunc
+	background sync.WaitGroup
+
+	turning sync.Mutex // held while one state takes the place of another; guards the two below
+	running bool       // requests are served and reloads taken
+	holders holders
 
 	listener, adminListener net.Listener
 	server, admin           *fasthttp.Server
@@ -61,41 +77,43 @@ type Gateway struct {
 
 	mu        sync.Mutex // guards the fields below
 	open      map[*exchange]struct{}
-	unwatched []*watch // of requests that came since the last tick
+	replaced  map[*pool]struct{} // by others of their names, and with requests that have not ended
+	unwatched []*watch           // of requests that came since the last tick
 }
 
 // New builds a gateway and opens its listeners; requests are served once Run is called.
 func New(cfg *config.Config, opts Options) (*Gateway, error) {
-	if opts.Log == nil {
-		opts.Log = observe.NewHandler(os.Stderr, cfg.Observe.Log.Format, cfg.Observe.Log.Level)
-	}
 	registry := prometheus.NewRegistry()
 	g := &Gateway{
-		log: slog.New(opts.Log), access: observe.NewAccessLog(opts.Log), metrics: observe.NewMetrics(registry),
+		metrics: observe.NewMetrics(registry), source: opts.Source, phases: opts.Phases,
 		origins: newOrigins(), buckets: limit.NewMemory(0, nil), bodies: newBodies(), open: map[*exchange]struct{}{},
+		holders: holders{}, replaced: map[*pool]struct{}{},
 	}
+	g.work, g.stopWork = context.WithCancel(context.Background())
+	g.level.Set(observe.Level(cfg.Observe.Log.Level))
+	if opts.Log == nil {
+		opts.Log = observe.NewHandler(os.Stderr, cfg.Observe.Log.Format, &g.level)
+	}
+	g.log, g.access = slog.New(opts.Log), observe.NewAccessLog(opts.Log)
 	g.metrics.Build(opts.Version)
-	if cfg.Redis.Enabled() {
-		var err error
-		g.redis, err = limit.OpenRedis(limit.RedisConfig{URL: cfg.Redis.URL.Reveal(), Log: g.log, OnState: g.metrics.RedisUp})
-		if err != nil {
-			return nil, fmt.Errorf("redis: %w", err)
-		}
-	}
 	if err := g.openTrace(cfg, opts); err != nil {
 		return nil, errors.Join(err, g.closeStores())
 	}
-	s, err := g.build(cfg)
+	s, err := g.build(cfg, nil)
 	if err != nil {
 		return nil, errors.Join(err, g.closeStores())
 	}
 	g.state.Store(s)
+	g.holders.take(s)
+	g.metrics.Serve(s.labels())
+	g.reloads.last.at, g.reloads.loaded = s.started, s.started
+	g.metrics.Reloaded(true, s.started)
 	g.metrics.Queues(func() []observe.QueueGauge { return g.state.Load().queues(time.Now()) })
 	g.metrics.Pools(func() []observe.PoolGauge { return g.state.Load().learned() })
-	g.metrics.Endpoints(func() []observe.EndpointGauge { return g.state.Load().gauges(time.Now()) })
+	g.metrics.Endpoints(func() []observe.EndpointGauge { return g.gauges(time.Now()) })
 	g.metrics.ProviderKeys(func() []observe.KeyGauge { return g.state.Load().keyGauges(time.Now()) })
 	mux := console.New(console.Config{
-		Token: cfg.Server.AdminToken.Reveal(), Ready: g.ready, Metrics: observe.ServeMetrics(registry), Log: g.log,
+		Token: func() string { return g.state.Load().cfg.Server.AdminToken.Reveal() }, Ready: g.ready, Metrics: observe.ServeMetrics(registry), Log: g.log,
 	})
 	g.registerAdmin(mux)
 	g.server, g.admin = g.newServer(cfg), newAdminServer(mux)
@@ -142,63 +160,83 @@ func (g *Gateway) AdminAddr() net.Addr {
 // Run serves until ctx ends, then drains: readiness fails and answers close their connections during lame_duck, then no new work is
 // taken and streams may finish within drain, then what is left ends with an explicit error. It returns when all is closed.
 func (g *Gateway) Run(ctx context.Context) error {
-	s := g.state.Load()
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var background sync.WaitGroup
-	for _, p := range s.pools {
-		background.Go(func() { g.runProbes(work, p) })
-		background.Go(func() { p.poller.Run(work) })
-	}
+	g.startWork()
 	served := make(chan error, 2)
 	go func() { served <- g.server.Serve(g.listener) }()
 	if g.adminListener != nil {
 		go func() { served <- g.admin.Serve(g.adminListener) }()
 	}
-	background.Go(func() { g.beginWatches(work) })
-	g.announce(s)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-served:
 	}
-	g.drain(s.cfg)
-	stop()
-	background.Wait()
-	s.keys.Close()
-	for _, p := range s.pools {
-		p.close()
-	}
-	for _, p := range s.providers {
-		p.close()
-	}
+	g.drain(g.stopTurning().cfg)
+	g.stopWork()
+	g.background.Wait()
 	if g.adminListener != nil {
 		err = errors.Join(err, g.admin.Shutdown())
 	}
 	return errors.Join(err, g.closeStores())
 }
 
-func (g *Gateway) announce(s *state) {
+// startWork starts the work in the background; from here on the configuration may be reloaded.
+func (g *Gateway) startWork() {
+	g.turning.Lock()
+	defer g.turning.Unlock()
+	s := g.state.Load()
+	for _, p := range s.pools {
+		g.start(p)
+	}
+	g.background.Go(func() { g.beginWatches(g.work) })
+	g.background.Go(func() { g.pulse(g.work) })
+	if g.source != nil {
+		g.background.Go(func() { g.follow(g.work) })
+	}
+	g.running = true
 	g.log.Info("serving", "listen", g.listener.Addr().String(), "pools", len(s.pools), "models", len(s.table.Models()))
+	g.warnOpen(s)
+	if g.phases != nil {
+		g.phases.Serving()
+	}
+}
+
+// stopTurning lets no other state come any more and returns the last one.
+func (g *Gateway) stopTurning() *state {
+	g.turning.Lock()
+	defer g.turning.Unlock()
+	g.running = false
+	return g.state.Load()
+}
+
+func (g *Gateway) warnOpen(s *state) {
 	if s.keys.Open() {
 		g.log.Warn("no consumers are configured: everybody who reaches the listener may use the API")
 	}
 }
 
+// closeStores closes what is left when nothing runs any more.
 func (g *Gateway) closeStores() error {
-	var err error
+	g.stopWork()
+	if s := g.state.Load(); s != nil {
+		g.holders.drop(s)
+	}
 	if g.traces != nil {
-		err = g.traces.Close()
+		return g.traces.Close()
 	}
-	if g.redis != nil {
-		err = errors.Join(err, g.redis.Close())
-	}
-	return err
+	return nil
 }
+
+// lastWords is how long the errors that end the last requests may take to leave.
+const lastWords = 2 * time.Second
 
 // drain goes from serving to silence.
 func (g *Gateway) drain(cfg *config.Config) {
 	g.draining.Store(true)
 	g.log.Info("draining", "lame_duck", cfg.Server.LameDuck.String(), "drain", cfg.Server.Drain.String())
+	if g.phases != nil {
+		g.phases.Stopping(cfg.Server.LameDuck.Std() + cfg.Server.Drain.Std() + lastWords)
+	}
 	pause(cfg.Server.LameDuck.Std())
 	g.closing.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Server.Drain.Std())
@@ -209,7 +247,7 @@ func (g *Gateway) drain(cfg *config.Config) {
 	}
 	n := g.stopAll()
 	g.log.Warn("drain time is over", "requests_ended", n)
-	g.awaitClosed(2 * time.Second)
+	g.awaitClosed(lastWords)
 }
 
 // awaitClosed waits until the last connection is closed: what was written to it has left by then.
@@ -233,8 +271,11 @@ func pause(d time.Duration) {
 	}
 }
 
+// enter takes a request in, and shows it the state that it keeps to its end.
 func (g *Gateway) enter(x *exchange) {
 	g.mu.Lock()
+	x.state = g.state.Load()
+	x.state.users++
 	g.open[x] = struct{}{}
 	g.mu.Unlock()
 }
@@ -242,6 +283,10 @@ func (g *Gateway) enter(x *exchange) {
 func (g *Gateway) leave(x *exchange) {
 	g.mu.Lock()
 	delete(g.open, x)
+	s := x.state
+	if s.users--; s.users == 0 && s.retired {
+		close(s.gone)
+	}
 	g.mu.Unlock()
 }
 

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,10 +29,15 @@ type pool struct {
 	poller  *scraper.Poller
 	spoken  atomic.Pointer[spoken] // nil until a generation has been answered
 	wake    chan struct{}          // a lease has ended badly: look for due probes now
-	budget  upstream.Budget        // of retries
+	budget  *upstream.Budget       // of retries
+
+	life             context.Context // of the work for it; set by start
+	end, stopPolling context.CancelFunc
+	told             balancer.Cursor // up to which the pool after it knows what it did
 }
 
-func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
+// newPool makes a pool. It reaches the endpoints that old, which may be nil, has too by the same servers.
+func newPool(cfg config.Pool, old *pool, log *slog.Logger) (*pool, error) {
 	policy, err := policies.New(cfg.Policy.Name, policyParams(&cfg))
 	if err != nil {
 		return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
@@ -41,7 +48,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 	}
 	bc.EjectAfter, bc.EjectFor, bc.EjectMax = cfg.Health.EjectAfter, cfg.Health.EjectFor.Std(), cfg.Health.EjectMax.Std()
 	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std(), Shed: cfg.Queue.Shed.Std()}
-	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1)}
+	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1), budget: new(upstream.Budget)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
 	for _, e := range cfg.Endpoints {
 		for rank := range e.DataParallel {
@@ -51,7 +58,7 @@ func newPool(cfg config.Pool, log *slog.Logger) (*pool, error) {
 				ec.URL = scraper.RankURL(e.URL, rank)
 				uc.Lines = fmt.Sprintf("%s: %d\r\n", headerRank, rank)
 			}
-			s, err := upstream.NewServer(uc)
+			s, err := old.server(uc)
 			if err != nil {
 				return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
 			}
@@ -141,9 +148,22 @@ func address(endpoint string) (string, error) {
 	return u.Host + ":80", nil
 }
 
-func (p *pool) close() {
-	for _, s := range p.servers {
-		s.Close()
+// server is the server with that configuration: the pool's own, if it has one, with its idle connections.
+func (p *pool) server(cfg upstream.Config) (*upstream.Server, error) {
+	if p != nil {
+		for _, s := range p.servers {
+			if reflect.DeepEqual(s.Config(), cfg) {
+				return s, nil
+			}
+		}
+	}
+	return upstream.NewServer(cfg)
+}
+
+// Close ends the work for the pool.
+func (p *pool) Close() {
+	if p.end != nil {
+		p.end()
 	}
 }
 

@@ -60,11 +60,11 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+			p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer p.close()
+			defer p.servers[0].Close()
 			p.answered(api.Completions, "m")
 			due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: time.Second}
 			err = (&Gateway{}).generate(context.Background(), p, p.spoken.Load(), p.servers[0], due)
@@ -90,11 +90,11 @@ func TestProbe_AsksAsCallersDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.servers[0].Close()
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
 	for _, step := range []struct {
 		family      api.Family
@@ -127,11 +127,11 @@ func TestProbe_EmbeddingEngineReturns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.servers[0].Close()
 	before := time.Now().Add(-time.Minute)
 	lease, err := p.Choose(&balancer.Request{}, before)
 	if err != nil {
@@ -170,11 +170,11 @@ func TestProbe_ForgetsWhatIsNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.servers[0].Close()
 	p.answered(api.Completions, "adapter")
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
 	for _, want := range []string{"/v1/completions", "/health"} {
@@ -205,11 +205,11 @@ func TestProbe_HealthByGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPool(cfg.Pools[0], slog.New(slog.DiscardHandler))
+	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.servers[0].Close()
 	g := &Gateway{log: slog.New(slog.DiscardHandler)}
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeHealth, Timeout: 5 * time.Second}
 	const generation = `/v1/chat/completions {"model":"m","messages":[{"role":"user","content":"`

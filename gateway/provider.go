@@ -53,8 +53,6 @@ func newOutside(cfg config.Provider, log *slog.Logger) (*outside, error) {
 	return &outside{Provider: p, cfg: cfg, server: server}, nil
 }
 
-func (p *outside) close() { p.server.Close() }
-
 // errand is one attempt at a provider, with one of its keys.
 type errand struct {
 	to      *outside

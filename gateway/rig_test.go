@@ -79,7 +79,7 @@ func newRig(t *testing.T, yaml string, engines ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startRig(t, cfg)
+	return startRig(t, cfg, nil)
 }
 
 func quoted(urls []string) string {
@@ -90,12 +90,13 @@ func quoted(urls []string) string {
 	return strings.Join(b, ", ")
 }
 
-func startRig(t *testing.T, cfg *config.Config) *rig {
+// startRig starts a gateway; source, which may be nil, is where it reloads from.
+func startRig(t *testing.T, cfg *config.Config, source *config.Source) *rig {
 	t.Helper()
 	r := &rig{t: t, lines: &lines{}, done: make(chan error, 1)}
 	app, admin := listen(t), listen(t)
 	g, err := gateway.New(cfg, gateway.Options{
-		Listener: app, AdminListener: admin,
+		Listener: app, AdminListener: admin, Source: source,
 		Log: slog.NewJSONHandler(r.lines, &slog.HandlerOptions{Level: slog.LevelDebug}),
 	})
 	if err != nil {

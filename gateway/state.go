@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -29,46 +30,88 @@ type state struct {
 	guard     *guard.Guard // nil without rules
 	pools     map[string]*pool
 	providers map[string]*outside
+	redis     *redis // nil: none
 	started   time.Time
+
+	// Gateway.mu guards what follows.
+
+	users   int           // requests that have not ended
+	retired bool          // another state is in force
+	gone    chan struct{} // closed when it is retired and its last request has ended
 }
 
-func (g *Gateway) build(cfg *config.Config) (*state, error) {
+// build makes a state. Whatever the configuration has left as it was is the same thing as in old, the present state: pools, providers,
+// connections. old is nil at the start.
+func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 	s := &state{
-		cfg: cfg, table: route.New(cfg), started: time.Now(),
+		cfg: cfg, table: route.New(cfg), started: time.Now(), gone: make(chan struct{}),
 		pools: make(map[string]*pool, len(cfg.Pools)), providers: make(map[string]*outside, len(cfg.Providers)),
+	}
+	if old == nil {
+		old = &state{cfg: &config.Config{}}
 	}
 	var errs []error
 	var err error
-	if s.keys, err = identity.New(cfg.Consumers, g.log); err != nil {
+	if sameConsumers(cfg, old.cfg) && old.keys != nil {
+		s.keys = old.keys
+	} else if s.keys, err = identity.New(cfg.Consumers, g.log); err != nil {
 		errs = append(errs, fmt.Errorf("consumers: %w", err))
-	}
-	if s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, g.redis); err != nil {
-		errs = append(errs, fmt.Errorf("limits: %w", err))
 	}
 	if s.guard, err = guard.New(cfg.Guard, g.metrics.GuardFound); err != nil {
 		errs = append(errs, fmt.Errorf("guard: %w", err))
 	}
 	for _, pc := range cfg.Pools {
-		p, err := newPool(pc, g.log)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		p := old.pools[pc.Name]
+		if p == nil || !reflect.DeepEqual(p.cfg, pc) {
+			if p, err = newPool(pc, p, g.log); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 		}
 		s.pools[pc.Name] = p
 	}
 	for _, pc := range cfg.Providers {
-		p, err := newOutside(pc, g.log)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		p := old.providers[pc.Name]
+		if p == nil || !reflect.DeepEqual(p.cfg, pc) {
+			if p, err = newOutside(pc, g.log); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 		}
 		s.providers[pc.Name] = p
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if len(errs) == 0 {
+		s.redis, err = g.openRedis(cfg.Redis, old.redis)
+		errs = append(errs, err)
 	}
-	g.metrics.Serve(s.labels())
+	s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, s.redis.store())
+	if err != nil {
+		errs = append(errs, fmt.Errorf("limits: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		g.lastRedis.Store(old.redis)
+		shared := old.parts()
+		for p := range s.parts() {
+			if _, kept := shared[p]; !kept {
+				p.Close()
+			}
+		}
+		return nil, err
+	}
 	return s, nil
+}
+
+// sameConsumers says whether the callers and the files with the keys of their tokens are the same.
+func sameConsumers(a, b *config.Config) bool {
+	if !reflect.DeepEqual(a.Consumers, b.Consumers) {
+		return false
+	}
+	for i := range a.Consumers {
+		if !a.SameFile(b, a.Consumers[i].JWT.JWKS) {
+			return false
+		}
+	}
+	return true
 }
 
 // labels are the values that metrics may be labelled with.
@@ -185,10 +228,11 @@ func (s *state) canServe(now time.Time) bool {
 }
 
 // gauges describes every endpoint for the metrics.
-func (s *state) gauges(now time.Time) []observe.EndpointGauge {
+func (g *Gateway) gauges(now time.Time) []observe.EndpointGauge {
+	s := g.state.Load()
 	var all []observe.EndpointGauge
 	for _, pc := range s.cfg.Pools {
-		for _, e := range s.pools[pc.Name].Status(now) {
+		for _, e := range g.status(s.pools[pc.Name], now) {
 			all = append(all, gauge(pc.Name, &e))
 		}
 	}

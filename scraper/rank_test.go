@@ -90,3 +90,29 @@ func TestNew_RefusesURLsThatNameNoRank(t *testing.T) {
 		}
 	}
 }
+
+// Adapters have their names over a reload, before the engines are read again.
+func TestPoller_AdoptsAdapters(t *testing.T) {
+	e := newEngine(t)
+	e.page.Store(vllmPage(0, 0, 50))
+	old := collect(t, Config{}, e.URL)
+	for !slices.Contains(old.poller.Adapters(), "sql-lora") {
+		old.next(t)
+	}
+	fresh, err := New(Config{}, newRecorder(t, e.URL), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := New(Config{}, newRecorder(t, "http://elsewhere"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.Adopt(old.poller)
+	other.Adopt(old.poller)
+	if got := fresh.Adapters(); !slices.Equal(got, []string{"sql-lora"}) {
+		t.Errorf("adapters %q of the same engine", got)
+	}
+	if got := other.Adapters(); len(got) != 0 {
+		t.Errorf("adapters %q of another engine", got)
+	}
+}

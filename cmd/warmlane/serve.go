@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/warmlane/warmlane/gateway"
 	"github.com/warmlane/warmlane/gateway/config"
@@ -19,23 +21,15 @@ type ServeCmd struct {
 
 // Run serves until the process is told to stop.
 func (c *ServeCmd) Run(ctx context.Context) error {
-	cfg, err := c.load()
+	cfg, source, err := c.load()
 	if err != nil {
 		return err
 	}
-	if c.Listen != "" {
-		cfg.Server.Listen = c.Listen
-	}
-	if c.Admin != "" {
-		cfg.Server.Admin = c.Admin
-	}
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	g, err := gateway.New(cfg, gateway.Options{Version: versionText()})
+	g, err := gateway.New(cfg, gateway.Options{Version: versionText(), Source: source})
 	if err != nil {
 		return err
 	}
+	defer reloadOnHangup(g)()
 	fmt.Fprintf(os.Stderr, "warmlane serves on %s", g.Addr())
 	if a := g.AdminAddr(); a != nil {
 		fmt.Fprintf(os.Stderr, ", admin on %s", a)
@@ -44,19 +38,52 @@ func (c *ServeCmd) Run(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-func (c *ServeCmd) load() (*config.Config, error) {
+// load reads the configuration; source is where it can be read again, nil for --pool.
+func (c *ServeCmd) load() (cfg *config.Config, source *config.Source, err error) {
 	switch {
 	case c.Config != "" && len(c.Pool) > 0:
-		return nil, usageError("give --config or --pool, not both")
+		return nil, nil, usageError("give --config or --pool, not both")
 	case c.Config != "":
-		return config.Load(c.Config)
+		source = &config.Source{Path: c.Config, Adjust: c.adjust}
+		cfg, err = source.Load()
+		return cfg, source, err
 	case len(c.Pool) > 0:
-		cfg, err := config.FromPools(c.Pool)
-		if err != nil {
-			return nil, usageError(err.Error())
+		if cfg, err = config.FromPools(c.Pool); err != nil {
+			return nil, nil, usageError(err.Error())
 		}
-		return cfg, nil
+		c.adjust(cfg)
+		return cfg, nil, cfg.Validate()
 	default:
-		return nil, usageError("give --config FILE or --pool NAME=URL,URL")
+		return nil, nil, usageError("give --config FILE or --pool NAME=URL,URL")
+	}
+}
+
+// adjust puts the addresses of the command line into the place of the configured ones.
+func (c *ServeCmd) adjust(cfg *config.Config) {
+	if c.Listen != "" {
+		cfg.Server.Listen = c.Listen
+	}
+	if c.Admin != "" {
+		cfg.Server.Admin = c.Admin
+	}
+}
+
+// reloadOnHangup makes SIGHUP reload the configuration until the returned function is called.
+func reloadOnHangup(g *gateway.Gateway) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() { // ends with stop
+		for {
+			select {
+			case <-hangups:
+				_ = g.Reload("SIGHUP") // tells the log itself
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(done)
 	}
 }

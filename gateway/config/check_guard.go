@@ -20,7 +20,7 @@ func (c *checker) guard(rules []GuardRule) {
 		c.someOf(at+".detect", r.Detect, GuardForms())
 		c.nonEmpty(at+".words", r.Words)
 		for j, path := range r.Words {
-			if _, err := readSmall(path, maxWords); err != nil && path != "" {
+			if _, err := c.cfg.files.open(path, maxWords); err != nil && path != "" {
 				c.fault(fmt.Sprintf("%s.words[%d]", at, j), fmt.Sprintf("file %s cannot be used: %v", path, err), "create it, with a word or phrase a line, or correct the path")
 			}
 		}

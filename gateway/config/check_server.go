@@ -77,11 +77,11 @@ func (c *checker) tls(t *TLS) {
 		c.fault("server.tls.key", "the private key is missing", "name its PEM file beside cert")
 		return
 	}
-	cert, err := readSmall(t.Cert, limit)
+	cert, err := c.cfg.files.open(t.Cert, limit)
 	if err != nil {
 		c.fault("server.tls.cert", fmt.Sprintf("file %s cannot be used: %v", t.Cert, err), "correct the path or the rights of the file")
 	}
-	key, keyErr := readSmall(t.Key, limit)
+	key, keyErr := c.cfg.files.open(t.Key, limit)
 	if keyErr != nil {
 		c.fault("server.tls.key", fmt.Sprintf("file %s cannot be used: %v", t.Key, keyErr), "correct the path or the rights of the file")
 	}

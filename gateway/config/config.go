@@ -25,6 +25,7 @@ type Config struct {
 
 	file  string
 	marks map[string]mark
+	files files // that it was made from, secrets and certificates included
 }
 
 // File returns the name under which the configuration was read, "" if it was made by FromPools.

@@ -104,6 +104,11 @@ func (c *checker) jwt(at string, j *JWT) {
 	if j.Issuer == "" && j.JWKS != "" {
 		c.fault(at+".issuer", "the issuer is missing: any issuer with a key there would do", "write what its tokens have as iss")
 	}
+	if j.JWKS != "" && !strings.Contains(j.JWKS, "://") {
+		if _, err := c.cfg.files.open(j.JWKS, maxFile); err != nil {
+			c.fault(at+".jwks", fmt.Sprintf("file %s cannot be used: %v", j.JWKS, err), "correct the path or the rights of the file, or write the URL of the issuer's keys")
+		}
+	}
 	pem := strings.Contains(j.Key.Reveal(), "-----BEGIN")
 	known := AsymmetricAlgorithms()
 	if !j.Key.Empty() && !pem {

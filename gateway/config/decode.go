@@ -23,6 +23,7 @@ const (
 type decoder struct {
 	file    string
 	dir     string // where ${file:} paths start
+	read    files  // takes note of what ${file:} has read
 	faults  Faults
 	marks   map[string]mark     // path -> its place
 	broken  map[string]bool     // paths whose value was not understood: nothing more is said about them
@@ -32,9 +33,9 @@ type decoder struct {
 	depth   int
 }
 
-func newDecoder(file, dir string) *decoder {
+func newDecoder(file, dir string, read files) *decoder {
 	return &decoder{
-		file: file, dir: dir,
+		file: file, dir: dir, read: read,
 		marks: map[string]mark{}, broken: map[string]bool{}, anchors: map[string]ast.Node{},
 		filled: map[string]string{},
 	}

@@ -15,7 +15,7 @@ const maxFill = 64 << 10
 
 // fill replaces ${env:NAME} and ${file:PATH} in text; $${ stands for a plain ${. filled tells whether anything was replaced; by notes
 // what stood for which value.
-func fill(text, dir string, by map[string]string) (out string, filled bool, c *complaint) {
+func fill(text, dir string, read files, by map[string]string) (out string, filled bool, c *complaint) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "${")
@@ -32,7 +32,7 @@ func fill(text, dir string, by map[string]string) (out string, filled bool, c *c
 		if !closed {
 			return "", false, &complaint{"${ without a closing }", "write ${env:NAME} or ${file:PATH}, or $${ for a plain ${"}
 		}
-		value, c := lookUp(name, dir)
+		value, c := lookUp(name, dir, read)
 		if c != nil {
 			return "", false, c
 		}
@@ -43,7 +43,7 @@ func fill(text, dir string, by map[string]string) (out string, filled bool, c *c
 }
 
 // lookUp returns what ${name} stands for.
-func lookUp(name, dir string) (string, *complaint) {
+func lookUp(name, dir string, read files) (string, *complaint) {
 	kind, arg, _ := strings.Cut(name, ":")
 	switch {
 	case kind == "env" && arg != "":
@@ -56,7 +56,7 @@ func lookUp(name, dir string) (string, *complaint) {
 		}
 		return value, nil
 	case kind == "file" && arg != "":
-		text, err := readSmall(inDir(dir, arg), maxFill)
+		text, err := read.open(inDir(dir, arg), maxFill)
 		if err != nil {
 			return "", &complaint{fmt.Sprintf("file %s cannot be used: %v", arg, err), "create it, readable for this user, or correct the path"}
 		}

@@ -12,22 +12,32 @@ const maxFile = 4 << 20
 
 // Load reads the file at path. Its error is Faults.
 func Load(path string) (*Config, error) {
-	text, err := readSmall(path, maxFile)
+	cfg, _, err := load(path)
+	return cfg, err
+}
+
+// load is Load, with the files that were read.
+func load(path string) (*Config, files, error) {
+	read := files{}
+	text, err := read.open(path, maxFile)
 	if err != nil {
-		return nil, Faults{{
+		return nil, read, Faults{{
 			File: path, Message: fmt.Sprintf("cannot be read: %v", err),
 			Remedy: "name a readable file, or start with --pool NAME=URL,URL",
 		}}
 	}
-	return Parse(path, text)
+	cfg, err := parse(path, text, read)
+	return cfg, read, err
 }
 
 // Parse reads a configuration from text; name stands for its file in faults, and the folder of name is where relative paths
 // start. Its error is Faults.
-func Parse(name string, text []byte) (*Config, error) {
+func Parse(name string, text []byte) (*Config, error) { return parse(name, text, files{}) }
+
+func parse(name string, text []byte, read files) (*Config, error) {
 	cfg := defaults()
-	cfg.file = name
-	d := newDecoder(name, filepath.Dir(name))
+	cfg.file, cfg.files = name, read
+	d := newDecoder(name, filepath.Dir(name), read)
 	d.decode(text, &cfg)
 	cfg.marks = d.marks
 	cfg.complete()

@@ -85,7 +85,7 @@ func (d *decoder) text(n ast.Node, path, want string) (text string, filled, ok b
 		d.wrongKind(n, path, want)
 		return "", false, false
 	}
-	text, filled, c := fill(raw, d.dir, d.filled)
+	text, filled, c := fill(raw, d.dir, d.read, d.filled)
 	if c != nil {
 		d.reject(n, path, c.what, c.remedy)
 		return "", false, false

@@ -143,7 +143,7 @@ func TestMux_Failures(t *testing.T) {
 func TestMux_HealthReadinessMetrics(t *testing.T) {
 	ready := true
 	m := mux(console.Config{
-		Token: "t", Ready: func() bool { return ready },
+		Token: func() string { return "t" }, Ready: func() bool { return ready },
 		Metrics: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("metrics") },
 	})
 	f := func(path string, status int, want string) {
@@ -162,7 +162,7 @@ func TestMux_HealthReadinessMetrics(t *testing.T) {
 }
 
 func TestMux_WhoMayCall(t *testing.T) {
-	with, without := mux(console.Config{Token: "s3cret"}), mux(console.Config{})
+	with, without := mux(console.Config{Token: func() string { return "s3cret" }}), mux(console.Config{})
 	bearer := func(token string) map[string]string { return map[string]string{"Authorization": "Bearer " + token} }
 	f := func(m *console.Mux, from string, headers map[string]string, want int) {
 		t.Helper()

@@ -19,20 +19,20 @@ import (
 // A caller that shows the token may. Without a token programs on this host may, but a connection from this host is not yet a
 // program on it: it can be a reverse proxy that forwards others, or a browser that shows somebody's page. So a call that was
 // forwarded, that came under a foreign host name (DNS rebinding) or from a page of another origin needs the token.
-type guard struct {
-	digest [sha256.Size]byte
-	token  bool
-}
+type guard struct{ token func() string }
 
-func newGuard(token string) guard {
-	return guard{digest: sha256.Sum256([]byte(token)), token: token != ""}
+func newGuard(token func() string) guard {
+	if token == nil {
+		token = func() string { return "" }
+	}
+	return guard{token}
 }
 
 func (g *guard) check(ctx *fasthttp.RequestCtx) *failure.Error {
-	h := &ctx.Request.Header
-	if offered, ok := bearer(h.Peek(fasthttp.HeaderAuthorization)); ok && g.token {
-		sum := sha256.Sum256(offered)
-		if subtle.ConstantTimeCompare(sum[:], g.digest[:]) == 1 {
+	h, token := &ctx.Request.Header, g.token()
+	if offered, ok := bearer(h.Peek(fasthttp.HeaderAuthorization)); ok && token != "" {
+		want, sum := sha256.Sum256([]byte(token)), sha256.Sum256(offered)
+		if subtle.ConstantTimeCompare(sum[:], want[:]) == 1 {
 			return nil
 		}
 		return failure.New(failure.Unauthorized, "This is not the admin token.")
@@ -40,7 +40,7 @@ func (g *guard) check(ctx *fasthttp.RequestCtx) *failure.Error {
 	if local(ctx.RemoteAddr()) && !forwarded(h) && namesHost(h.Host()) && sameOrigin(h) {
 		return nil
 	}
-	if g.token {
+	if token != "" {
 		return failure.New(failure.Unauthorized, "The admin API needs the admin token: Authorization: Bearer TOKEN.")
 	}
 	fail := failure.New(failure.Forbidden, "The admin API is open to this host only. Set server.admin_token to call it from elsewhere.")

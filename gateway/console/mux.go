@@ -22,7 +22,7 @@ type Handler func(c *Call) (any, *failure.Error)
 
 // Config configures a Mux.
 type Config struct {
-	Token   string                  // bearer token for callers from other hosts; "" = only this host may call the admin API
+	Token   func() string           // bearer token for callers from other hosts, asked at each call; nil or "" = only this host may call the admin API
 	Ready   func() bool             // answers /readyz; nil = always ready
 	Metrics fasthttp.RequestHandler // answers /metrics; nil = there is no such path
 	Log     *slog.Logger            // for panics of handlers; nil = none

@@ -95,16 +95,21 @@ func milliseconds(key string, d time.Duration) slog.Attr {
 	return slog.Float64(key, float64(d.Round(time.Microsecond).Microseconds())/1000)
 }
 
-// NewHandler returns a handler for the log of the process and its access lines: format is json (default) or text, level is
-// debug, info (default), warn or error.
-func NewHandler(w io.Writer, format, level string) slog.Handler {
-	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err == nil {
-		opts.Level = l
-	}
+// NewHandler returns a handler for the log of the process and its access lines: format is json (default) or text. level may
+// change while it is in use.
+func NewHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
+	opts := &slog.HandlerOptions{Level: level}
 	if format == "text" {
 		return slog.NewTextHandler(w, opts)
 	}
 	return slog.NewJSONHandler(w, opts)
+}
+
+// Level is the level of that name: debug, info (default), warn or error.
+func Level(name string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return l
 }

@@ -16,7 +16,7 @@ import (
 func line(t *testing.T, r *observe.Record) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
-	observe.NewAccessLog(observe.NewHandler(&out, "json", "info")).Write(r)
+	observe.NewAccessLog(observe.NewHandler(&out, "json", observe.Level("info"))).Write(r)
 	if n := bytes.Count(out.Bytes(), []byte("\n")); n != 1 {
 		t.Fatalf("%d lines for one request:\n%s", n, out.String())
 	}
@@ -75,7 +75,7 @@ func TestAccessLog_Formats(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		r := fullRecord()
-		observe.NewAccessLog(observe.NewHandler(&out, format, level)).Write(&r)
+		observe.NewAccessLog(observe.NewHandler(&out, format, observe.Level(level))).Write(&r)
 		got := out.String()
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("format %q, level %q: %q, want %q in it", format, level, got, want)

@@ -27,7 +27,7 @@ func fullRecord() observe.Record {
 func BenchmarkAccessLog(b *testing.B) {
 	for _, format := range []string{"json", "text"} {
 		b.Run(format, func(b *testing.B) {
-			log := observe.NewAccessLog(observe.NewHandler(io.Discard, format, "info"))
+			log := observe.NewAccessLog(observe.NewHandler(io.Discard, format, observe.Level("info")))
 			r := fullRecord()
 			b.ReportAllocs()
 			for b.Loop() {

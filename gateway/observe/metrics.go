@@ -3,6 +3,7 @@ package observe
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,7 +17,7 @@ type Metrics struct {
 
 	requests, failures, retries, denied, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
 	queue, ttft, interToken, duration                                                     *prometheus.HistogramVec
-	inFlight                                                                              prometheus.Gauge
+	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
 	guarded                                                                               *prometheus.CounterVec
 
@@ -44,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.define()
 	reg.MustRegister(
 		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded,
-		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.redisUp, m.build,
+		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.bytesIn, m.bytesOut = m.bytes.WithLabelValues("in"), m.bytes.WithLabelValues("out")
@@ -70,13 +71,19 @@ func (m *Metrics) define() {
 	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
 	m.interToken = histograms("inter_token_seconds", "Time between two events of a stream.", stepBounds)
 	m.duration = histograms("request_seconds", "Time from the head of a request to its end, for requests that were sent to an engine.", fullBounds)
-	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "warmlane", Name: "requests_in_flight", Help: "Requests that are being served."})
+	m.inFlight = gauge("requests_in_flight", "Requests that are being served.")
+	m.reloadOK = gauge("config_reload_success", "1 if the configuration was right when it was last read, 0 if it was not and an earlier one is in force.")
+	m.reloadAt = gauge("config_last_success_timestamp_seconds", "When the configuration in force was read, in Unix time.")
 	m.redisUp = gauges("redis_up", "1 while the shared store of limits answers, 0 while each gateway keeps them by itself.")
 	m.build = gauges("build_info", "1; the label tells the version.", "version")
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "warmlane", Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "warmlane", Name: name, Help: help})
 }
 
 func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -160,6 +167,17 @@ func (m *Metrics) RetryDenied(pool string) {
 func (m *Metrics) GuardFound(rule, side, action string, n int) {
 	m.guarded.WithLabelValues(rule, side, action).Add(float64(n))
 }
+
+// Reloaded tells whether the configuration could be used when it was read at that time.
+func (m *Metrics) Reloaded(ok bool, at time.Time) {
+	m.reloadOK.Set(bit(ok))
+	if ok {
+		m.reloadAt.Set(float64(at.UnixMilli()) / 1000)
+	}
+}
+
+// NoRedis makes the metric of RedisUp vanish.
+func (m *Metrics) NoRedis() { m.redisUp.Reset() }
 
 // RedisUp tells whether the shared store answers. Without a call the metric does not show.
 func (m *Metrics) RedisUp(up bool) {

@@ -47,6 +47,7 @@ type Config struct {
 
 // Server is one address with its connections. It is safe for concurrent use.
 type Server struct {
+	cfg     Config
 	host    string // Host header
 	base    string // path prefix without a trailing slash
 	lines   string // header lines of each request: the credential, and those of Config.Lines
@@ -63,6 +64,7 @@ type Server struct {
 
 // NewServer prepares the address; nothing is dialled yet.
 func NewServer(cfg Config) (*Server, error) {
+	given := cfg
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("upstream URL: %w", err)
@@ -77,7 +79,7 @@ func NewServer(cfg Config) (*Server, error) {
 		cfg.Idle = 4 * time.Second
 	}
 	s := &Server{
-		host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), lines: cfg.Lines, connect: cfg.Connect, open: map[*Attempt]struct{}{},
+		cfg: given, host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/"), lines: cfg.Lines, connect: cfg.Connect, open: map[*Attempt]struct{}{},
 		idle: idle{keep: cfg.Idle},
 	}
 	if cfg.Header != "" {
@@ -125,6 +127,9 @@ func (s *Server) Refuses() bool {
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
+
+// Config is what the server was made with.
+func (s *Server) Config() Config { return s.cfg }
 
 // EndAll ends every open attempt with kind: the engine behind them is known to be gone, though it keeps its connections open.
 func (s *Server) EndAll(kind failure.Kind) int {

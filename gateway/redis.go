@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"fmt"
+
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/limit"
+)
+
+// redis is the store that several gateways share, in use by every state that names it in the same way.
+type redis struct {
+	cfg config.Redis
+	*limit.Redis
+}
+
+// openRedis connects to the configured Redis, unless old is a connection to it; nil if there is none. What metrics tell is the state of
+// the one opened last.
+func (g *Gateway) openRedis(cfg config.Redis, old *redis) (*redis, error) {
+	if !cfg.Enabled() {
+		g.lastRedis.Store(nil)
+		return nil, nil
+	}
+	if old != nil && old.cfg == cfg {
+		return old, nil
+	}
+	r := &redis{cfg: cfg}
+	before := g.lastRedis.Swap(r)
+	var err error
+	r.Redis, err = limit.OpenRedis(limit.RedisConfig{URL: cfg.URL.Reveal(), Log: g.log, OnState: func(up bool) {
+		if g.lastRedis.Load() == r {
+			g.metrics.RedisUp(up)
+		}
+	}})
+	if err != nil {
+		g.lastRedis.Store(before)
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return r, nil
+}
+
+// store is what limits use; nil without a Redis.
+func (r *redis) store() *limit.Redis {
+	if r == nil {
+		return nil
+	}
+	return r.Redis
+}
+
+// Close ends the connection.
+func (r *redis) Close() {
+	if r != nil {
+		_ = r.Redis.Close()
+	}
+}
