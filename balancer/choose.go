@@ -160,12 +160,16 @@ func (p *Pool) sort(e *Endpoint, r *Request, now time.Time) {
 	}
 	switch {
 	case r.Model != "" && !e.serves(r.Model):
+	case r.tooLong(e, p.longestContext):
 	case len(r.tried) > 0 && r.hasTried(e.index):
 	case state == Down || state == Ejected && h.gone:
 		c.down = append(c.down, i)
 	case state == Paused:
 		c.paused++
 		c.expect(h.pausedUntil)
+	case r.Elsewhere && e.inDoubt():
+		c.paused++
+		c.expect(now.Add(shortWait))
 	case e.full():
 		c.full++
 	case state == Ejected:

@@ -99,8 +99,11 @@ func (e *Endpoint) Index() int { return e.index }
 func (e *Endpoint) waiting() int { return e.count.waiting() }
 
 func (e *Endpoint) full() bool {
-	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency || e.doubted && e.waiting() > 0
+	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency || e.inDoubt()
 }
+
+// inDoubt is true while one request tries whether an endpoint that has refused for want of capacity takes any again.
+func (e *Endpoint) inDoubt() bool { return e.doubted && e.waiting() > 0 }
 
 // serves is false only when the engine has told its models and this is not among them.
 func (e *Endpoint) serves(model string) bool {

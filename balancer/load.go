@@ -104,7 +104,29 @@ func (p *Pool) Observe(e *Endpoint, l Load, now time.Time) {
 		e.peers.scraped = e.peers.counts
 	}
 	p.setBudget(e)
+	p.measureContexts()
 	p.serveQueue(now)
+}
+
+// LongestContext is the most tokens, prompt and answer together, that any endpoint takes; 0 where that is not known of all.
+func (p *Pool) LongestContext() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.longestContext == math.MaxInt {
+		return 0
+	}
+	return p.longestContext
+}
+
+func (p *Pool) measureContexts() {
+	p.longestContext = 0
+	for _, e := range p.endpoints {
+		most := e.scraped.load.MaxModelLen
+		if most <= 0 {
+			most = math.MaxInt
+		}
+		p.longestContext = max(p.longestContext, most)
+	}
 }
 
 // restarted tells whether two scrapes are of different processes: by their start, or by a counter that went back.

@@ -68,7 +68,8 @@ type Pool struct {
 	traffic  time.Time // of the last choice
 	serial   uint64    // of requests without blocks that failed
 
-	blockTokens float64 // length of a block of prompt in tokens, learned
+	longestContext int     // context of any endpoint, in tokens; the largest int where one is not known
+	blockTokens    float64 // length of a block of prompt in tokens, learned
 
 	newcomers []*Endpoint // that a reload has added; they start slowly with the first choice
 
@@ -106,6 +107,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		p.byURL[ec.URL] = e
 		p.setBudget(e)
 	}
+	p.measureContexts()
 	return p, nil
 }
 

@@ -135,9 +135,9 @@ func (p *Pool) Enter(r *Request, now time.Time) (*Lease, *Ticket, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := &p.queue
-	if len(q.waiting) == 0 {
+	if len(q.waiting) == 0 || r.Elsewhere && !p.hasRoom(now) {
 		l, err := p.bind(r, now, q.Late)
-		if !q.keeps(err, q.Wait) {
+		if !q.keeps(r, err, q.Wait) {
 			return l, nil, err
 		}
 	}
@@ -170,7 +170,7 @@ func (p *Pool) Queue(now time.Time) QueueStatus {
 }
 
 // keeps tells whether a request that met err, and has so much time left, may wait for better times.
-func (q *queue) keeps(err error, left time.Duration) bool {
+func (q *queue) keeps(r *Request, err error, left time.Duration) bool {
 	var full *Saturated
 	var out *Unavailable
 	switch {
@@ -179,7 +179,7 @@ func (q *queue) keeps(err error, left time.Duration) bool {
 	case errors.Is(err, errLate) || errors.As(err, &full):
 		return true
 	default:
-		return errors.As(err, &out) && out.Paused && out.RetryAfter <= left
+		return errors.As(err, &out) && out.Paused && out.RetryAfter <= left && !r.Elsewhere
 	}
 }
 
@@ -266,7 +266,7 @@ func (p *Pool) serveQueue(now time.Time) {
 		case err == nil:
 			q.answer(i, l, nil, now)
 			room = p.hasRoom(now)
-		case !q.keeps(err, t.deadline.Sub(now)):
+		case !q.keeps(t.request, err, t.deadline.Sub(now)):
 			q.status.Refused++
 			q.answer(i, nil, err, now)
 		case errors.Is(err, errLate): // the room that it waits for is not for those of less priority

@@ -26,6 +26,9 @@ type Request struct {
 	// Whole tells that the answer comes in one piece, so that no first token will be seen. Its prefill is then
 	// believed done when the estimate says so.
 	Whole bool
+	// Elsewhere tells that the caller has other engines to go to: the request does not wait for endpoints that pause after a refusal for
+	// want of capacity, or are in doubt after one.
+	Elsewhere bool
 
 	waited time.Duration // in the pool's queue so far
 	tried  []int32
@@ -64,6 +67,12 @@ func (r *Request) tokens() int {
 		return 1
 	}
 	return r.Prompt.Tokens
+}
+
+// tooLong tells that the request and its answer are longer than e can take, while the longest context of the pool is longer.
+func (r *Request) tooLong(e *Endpoint, longest int) bool {
+	most := e.scraped.load.MaxModelLen
+	return most > 0 && most < longest && r.tokens()+r.MaxTokens > most
 }
 
 func (r *Request) blocks() []uint64 {

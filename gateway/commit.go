@@ -84,6 +84,10 @@ func (x *exchange) stamp() {
 	h := &x.ctx.Response.Header
 	h.Set(headerRequestID, x.rec.ID)
 	x.place.WriteTo(h)
+	if x.rec.Pool != "" {
+		h.Set("X-Warmlane-Target", x.rec.Pool)
+		h.Set("X-Warmlane-Tries", strconv.Itoa(x.rec.Tries))
+	}
 	if x.g.draining.Load() {
 		x.ctx.SetConnectionClose()
 	}
@@ -103,6 +107,7 @@ func (x *exchange) decision() string {
 		Endpoint     string   `json:"endpoint"`
 		Policy       string   `json:"policy,omitempty"`
 		Tries        int      `json:"tries"`
+		PassedOver   string   `json:"passed_over,omitempty"`
 		Prompt       int      `json:"prompt_tokens,omitempty"`
 		Matched      int      `json:"matched_tokens"`
 		Cost         *float64 `json:"cost,omitempty"`
@@ -112,7 +117,7 @@ func (x *exchange) decision() string {
 		Queue        float64  `json:"queue_ms"`
 		Guard        string   `json:"guard,omitempty"`
 	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
-	d.Guard = x.rec.Guard
+	d.Guard, d.PassedOver = x.rec.Guard, x.rec.PassedOver
 	d.Queue = float64(x.rec.Queue.Microseconds()) / 1000
 	if x.lease != nil {
 		why := x.lease.Decision()

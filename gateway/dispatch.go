@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/warmlane/warmlane/balancer"
@@ -29,11 +30,15 @@ const (
 	maxWhole = 8 << 20
 )
 
-// tryPool tries the endpoints of a pool until one answers. more says that the route has a further target.
-func (x *exchange) tryPool(t *route.Target, more bool) *failure.Error {
+// tryPool tries the endpoints of a pool until one answers. rest are the targets behind it.
+func (x *exchange) tryPool(t *route.Target, rest []route.Target) *failure.Error {
 	p := x.state.pools[t.Pool]
 	model := t.ModelFor(x.view.Model, p.lists)
 	x.enterPool(p, model)
+	if x.tooLong(t, rest) {
+		return promptTooLong()
+	}
+	x.request.Elsewhere = len(rest) > 0 && slices.Contains(x.route.FallbackOn, config.Failed429)
 	p.budget.Request(time.Now())
 	body := x.bodyFor(model)
 	var last *failure.Error
@@ -53,7 +58,7 @@ func (x *exchange) tryPool(t *route.Target, more bool) *failure.Error {
 		}
 		x.settleLease(last, time.Now())
 		p.nudge()
-		if !x.repeat(p, server, last, more) {
+		if !x.repeat(p, server, last, len(rest) > 0) {
 			return last
 		}
 	}
@@ -64,6 +69,16 @@ func (x *exchange) enterPool(p *pool, model string) {
 	x.pool, x.errand = p, nil
 	x.rec.Pool, x.rec.Policy = p.Name(), p.PolicyName()
 	x.lane = x.g.metrics.Lane(x.view.Model, p.Name())
+	x.buildPrompt(model, p.tokens)
+	x.rec.PredictedPrompt = x.prompt.Tokens
+	x.request = balancer.Request{
+		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(p), Priority: x.priority,
+		Model: model, Whole: !x.view.Stream, Only: x.held(p),
+	}
+}
+
+// buildPrompt makes the prompt's blocks.
+func (x *exchange) buildPrompt(model string, tokens *tokenize.Estimator) {
 	if x.builder == nil {
 		x.builder, _ = x.g.builders.Get().(*tokenize.Builder)
 		if x.builder == nil {
@@ -72,12 +87,7 @@ func (x *exchange) enterPool(p *pool, model string) {
 	}
 	x.builder.Reset()
 	x.view.Source.Model = model
-	x.prompt = x.builder.Build(&x.view.Source, p.tokens)
-	x.rec.PredictedPrompt = x.prompt.Tokens
-	x.request = balancer.Request{
-		Prompt: &x.prompt, MaxTokens: x.view.MaxTokens, Session: x.session(p), Priority: x.priority,
-		Model: model, Whole: !x.view.Stream, Only: x.held(p),
-	}
+	x.prompt = x.builder.Build(&x.view.Source, tokens)
 }
 
 // session is the conversation by the caller's own word: a header that the pool names, a body field, or the user.
@@ -151,7 +161,7 @@ func (x *exchange) attemptAt(s *upstream.Server, r *upstream.Request, t config.T
 	}
 	x.rec.Tries++
 	now := time.Now()
-	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t)), now.Add(t.FirstEvent.Std()), t.BetweenEvents.Std()
+	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t)), now.Add(max(x.bound, t.FirstEvent.Std())), t.BetweenEvents.Std()
 	fail := a.Send(r)
 	if fail == nil {
 		fail = x.openAnswer(a)
@@ -177,6 +187,8 @@ func (x *exchange) firstEvent(t config.Timeouts) time.Duration {
 		return min(d, plainFirstEvent)
 	case x.view != nil && !x.view.Stream:
 		return max(d, wholeAnswer)
+	case x.bound > 0:
+		return x.bound
 	case x.lease != nil:
 		return max(d, min(longestFirstEvent, d+x.pool.TTFTEstimate(x.lease)))
 	}

@@ -41,7 +41,8 @@ type exchange struct {
 	prompt     tokenize.Prompt
 	request    balancer.Request
 	repeats    repeats
-	pool       *pool // of the attempt in hand, nil at a provider
+	bound      time.Duration // of the target on a stream's first event, 0 for none
+	pool       *pool         // of the attempt in hand, nil at a provider
 	lease      *balancer.Lease
 	errand     *errand // of the attempt in hand, nil at a pool
 	relay      *upstream.Relay

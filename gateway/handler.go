@@ -9,7 +9,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/warmlane/warmlane/gateway/api"
-	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/route"
@@ -150,55 +149,6 @@ func (x *exchange) reserve(user, model, route string) *failure.Error {
 	})
 	x.place = place
 	return fail
-}
-
-// dispatch tries the targets of the route in order until one answers. Nothing has gone to the client yet.
-func (x *exchange) dispatch() *failure.Error {
-	var fail *failure.Error
-	for i := range x.route.Targets {
-		if i > 0 && !passesOn(x.route.FallbackOn, fail) {
-			break
-		}
-		target := &x.route.Targets[i]
-		if target.Pool != "" {
-			fail = x.tryPool(target, i+1 < len(x.route.Targets))
-		} else {
-			fail = x.tryProvider(target, i+1 < len(x.route.Targets))
-		}
-		if fail == nil {
-			return nil
-		}
-	}
-	return fail
-}
-
-// passesOn says whether a failure is one of those for which the route names a further target.
-func passesOn(on []config.FailedBy, fail *failure.Error) bool {
-	by, ok := failedBy(fail.Kind)
-	if !ok {
-		return false
-	}
-	for _, f := range on {
-		if f == by {
-			return true
-		}
-	}
-	return false
-}
-
-func failedBy(k failure.Kind) (config.FailedBy, bool) {
-	switch k {
-	case failure.ConnectFailed, failure.SendFailed, failure.ConnectionLost, failure.NoEndpoint:
-		return config.FailedConnect, true
-	case failure.FirstEventTimeout:
-		return config.FailedTimeout, true
-	case failure.EngineRefused, failure.KeysRefused, failure.Saturated, failure.QueueFull, failure.QueueTimeout:
-		return config.Failed429, true
-	case failure.EngineError, failure.EngineGone, failure.BadAnswer:
-		return config.Failed5xx, true
-	default:
-		return 0, false
-	}
 }
 
 // rescue turns a panic into an answer: it is the outermost frame of a request.

@@ -44,7 +44,7 @@ routes: [{models: [llama3], match: {headers: {x-app: shop}}, targets: [{pool: ll
 		t.Fatalf("%v, %s", err, stderr)
 	}
 	want := `ROUTE    MODELS              WHEN               TARGETS                                               FALLBACK ON
-route-1  llama3              header X-App=shop  pool llama3 as meta/llama, then provider out as big  connect, timeout, 429, 5xx
+route-1  llama3              header X-App=shop  pool llama3 as meta/llama, then provider out as big  connect, timeout, 429, 5xx, queue_full, context_length
 -        llama3, meta/llama  -                  pool llama3 as meta/llama                             -
 -        x                   -                  pool x as both                                        -
 -        y                   -                  pool y as both                                        -

@@ -71,6 +71,7 @@ func (c *checker) routes(routes []Route) {
 		c.nonEmpty(at+".models", r.Models)
 		c.match(at+".match", &r.Match)
 		c.targets(at+".targets", r.Targets)
+		c.oneOf(at+".sticky", r.Sticky, []string{"session", "user", "consumer", "none"})
 		for j, class := range r.FallbackOn {
 			if slices.Index(r.FallbackOn, class) < j {
 				c.fault(fmt.Sprintf("%s.fallback_on[%d]", at, j), fmt.Sprintf("%s is here a second time", class), "remove it")
@@ -123,8 +124,15 @@ func (c *checker) targets(at string, targets []Target) {
 		default:
 			c.defined(path+".provider", "provider", t.Provider, namesOf(c.cfg.Providers, func(p Provider) string { return p.Name }))
 		}
-		if slices.Index(targets, t) < i {
+		same := func(o Target) bool { return o.Pool == t.Pool && o.Provider == t.Provider && o.Model == t.Model }
+		if slices.IndexFunc(targets, same) < i {
 			c.fault(path, "the same target is here a second time", "remove it")
+		}
+		if t.Weight < 0 {
+			c.fault(path+".weight", "must not be negative", "write a share such as 95, or leave it out for a target that others fall back to")
+		}
+		if t.Context < 0 {
+			c.fault(path+".context", "must not be negative", "write a number of tokens such as 32768, or leave the key out")
 		}
 	}
 }

@@ -59,7 +59,10 @@ func setElementDefault(v reflect.Value) {
 			Message: "This text is not allowed here.",
 		}
 	case *Route:
-		*t = Route{FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx}}
+		*t = Route{
+			FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx, FailedQueue, FailedContext},
+			Sticky:     "session",
+		}
 	}
 }
 

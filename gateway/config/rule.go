@@ -5,7 +5,8 @@ type Route struct {
 	Name       string     `yaml:"name"`        // for limits, metrics and logs; default route-N, counted from 1
 	Models     []string   `yaml:"models"`      // globs of model names; none = every model
 	Match      Match      `yaml:"match"`       // further conditions
-	Targets    []Target   `yaml:"targets"`     // in order, at least one
+	Targets    []Target   `yaml:"targets"`     // in order, at least one; those with a weight share the first place
+	Sticky     string     `yaml:"sticky"`      // what keeps choosing the same one of the weighted targets: session, user, consumer or none
 	FallbackOn []FailedBy `yaml:"fallback_on"` // failures before the first event that pass a request on to the next target
 }
 
@@ -14,6 +15,10 @@ type Target struct {
 	Pool     string `yaml:"pool"`
 	Provider string `yaml:"provider"`
 	Model    string `yaml:"model"` // name sent there; "" = a pool's served_model, else the caller's
+
+	Weight     float64  `yaml:"weight"`      // share of the requests that come here first; 0 = comes after those with a weight
+	FirstEvent Duration `yaml:"first_event"` // bound on a stream's first event, in place of the pool's or provider's; 0 = theirs
+	Context    int      `yaml:"context"`     // most tokens of prompt and answer together; 0 = what the pool's engines tell, else unknown
 }
 
 // Limit bounds what may be done in a time. All limits that match apply.
@@ -52,8 +57,8 @@ type By struct {
 	Header string // canonical name, for ByHeader
 }
 
-// FailedBy is a class of failures that fallback_on can name.
-type FailedBy uint8
+// FailedBy is a class of failures that fallback_on can name; from 400 on it is the one status that an engine or provider answered with.
+type FailedBy uint16
 
 // The classes of failures, all of them before the first event.
 const (
@@ -61,4 +66,6 @@ const (
 	FailedTimeout                     // no first event in time
 	Failed429                         // a refusal for lack of capacity
 	Failed5xx                         // an error of the engine
+	FailedQueue                       // no place in the pool's queue, or none in time
+	FailedContext                     // the prompt is too long for the target
 )

@@ -175,14 +175,16 @@ func (b *By) parse(text string) *complaint {
 }
 
 // failedNames are the classes of failures, in their order.
-func failedNames() []string { return []string{"connect", "timeout", "429", "5xx"} }
+func failedNames() []string {
+	return []string{"connect", "timeout", "429", "5xx", "queue_full", "context_length"}
+}
 
 // String returns f as the file writes it.
 func (f FailedBy) String() string {
 	if names := failedNames(); f >= 1 && int(f) <= len(names) {
 		return names[f-1]
 	}
-	return ""
+	return strconv.Itoa(int(f))
 }
 
 func (f *FailedBy) parse(text string) *complaint {
@@ -192,7 +194,11 @@ func (f *FailedBy) parse(text string) *complaint {
 			return nil
 		}
 	}
-	return &complaint{"is not a class of failures", "write " + strings.Join(failedNames(), ", ")}
+	if status, err := strconv.Atoi(text); err == nil && status >= 400 && status <= 599 {
+		*f = FailedBy(status)
+		return nil
+	}
+	return &complaint{"is not a class of failures", "write " + strings.Join(failedNames(), ", ") + ", or a status such as 404"}
 }
 
 // isToken reports whether name can be a header's name (RFC 9110, section 5.6.2).

@@ -39,6 +39,8 @@ const (
 	BadMediaType           // content type that the path does not take
 	BadRequest             // malformed JSON or a field of the wrong kind
 	ModelNotFound          // nobody serves this model
+	ModelUnknown           // the engine or provider does not know this model
+	ContextLength          // the prompt is too long for the engine or provider
 	ResponseNotFound       // a response id that is unknown or whose endpoint is gone
 	RateLimited            // a configured limit refuses
 	ContentRefused         // a content rule refuses the request or its answer
@@ -96,6 +98,8 @@ var table = [...]Entry{
 	BadMediaType:      {415, invalid, "unsupported_media_type", "bad_media_type", RetryNever},
 	BadRequest:        {400, invalid, "invalid_request", "bad_request", RetryNever},
 	ModelNotFound:     {404, invalid, "model_not_found", "model_not_found", RetryNever},
+	ModelUnknown:      {404, invalid, "model_not_found", "model_unknown", RetryNever},
+	ContextLength:     {400, invalid, "context_length_exceeded", "context_length", RetryNever},
 	ResponseNotFound:  {404, invalid, "response_not_found", "response_not_found", RetryNever},
 	RateLimited:       {429, "requests", "rate_limit_exceeded", "rate_limited", RetryNever},
 	ContentRefused:    {400, invalid, "content_filter", "content_refused", RetryNever},
@@ -152,6 +156,7 @@ type Error struct {
 	Param      string        // the field at fault, "" if none
 	Status     int           // overrides the table's status when an engine's own status is passed on; 0 = the table's
 	Code       string        // overrides the table's code; "" = the table's
+	Answered   int           // the status with which an engine or provider answered; 0 = none
 	RetryAfter time.Duration // when to come back; 0 = not told
 	Final      bool          // a retry is useless: sent as x-should-retry: false
 	Body       []byte        // an engine's own error body in OpenAI's shape, passed on as it is; nil = made from the above

@@ -22,7 +22,7 @@ func (a *AccessLog) Write(r *Record) {
 		return
 	}
 	line := slog.NewRecord(r.Time.Add(r.Total), slog.LevelInfo, "request", 0)
-	attrs := make([]slog.Attr, 0, 28)
+	attrs := make([]slog.Attr, 0, 29)
 	attrs = appendWhat(attrs, r)
 	attrs = appendFigures(attrs, r)
 	line.AddAttrs(attrs...)
@@ -40,6 +40,7 @@ func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 	attrs = appendText(attrs, "pool", r.Pool)
 	attrs = appendText(attrs, "endpoint", r.Endpoint)
 	attrs = appendText(attrs, "policy", r.Policy)
+	attrs = appendText(attrs, "passed_over", r.PassedOver)
 	attrs = append(attrs,
 		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
 	attrs = appendText(attrs, "guard", r.Guard)

@@ -19,6 +19,7 @@ type Metrics struct {
 	queue, ttft, interToken, duration                                                     *prometheus.HistogramVec
 	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
+	passedOn                                                                              *prometheus.CounterVec
 	guarded                                                                               *prometheus.CounterVec
 
 	bytesIn, bytesOut prometheus.Counter
@@ -44,6 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.known.Store(newLabels(nil, nil, nil))
 	m.define()
 	reg.MustRegister(
+		m.passedOn,
 		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -61,6 +63,7 @@ func (m *Metrics) define() {
 	m.failures = counters("failures_total", "Requests that failed, by the failure that ended them.", "failure")
 	m.retries = counters("retries_total", "Attempts after the first of their request.", "model", "pool")
 	m.denied = counters("retries_denied_total", "Retries that did not take place because the pool's retry budget was used up.", "pool")
+	m.passedOn = counters("passed_on_total", "Requests that a route passed on from this target to its next one, by the failure.", "pool", "failure")
 	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
@@ -161,6 +164,11 @@ func (m *Metrics) LimitRefused(limit string) {
 // RetryDenied counts a retry that the pool's budget did not allow.
 func (m *Metrics) RetryDenied(pool string) {
 	m.denied.WithLabelValues(m.known.Load().pool(pool)).Inc()
+}
+
+// PassedOn counts a request that went on from a pool or provider to the route's next target.
+func (m *Metrics) PassedOn(pool, failure string) {
+	m.passedOn.WithLabelValues(m.known.Load().pool(pool), failure).Inc()
 }
 
 // GuardFound counts n matches of a content rule.

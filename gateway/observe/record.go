@@ -58,6 +58,9 @@ type Record struct {
 	Total    time.Duration // from the request's head to its end
 	BytesIn  int64         // body of the request
 	BytesOut int64         // body of the answer, as far as it was sent
+
+	// PassedOver names the targets of the route that did not answer before the last one, each with the failure; "" = none.
+	PassedOver string
 }
 
 // NewRecord returns a record that knows nothing but its start.

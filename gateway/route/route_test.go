@@ -153,7 +153,7 @@ func TestRows_ShowWhatIsEffective(t *testing.T) {
 	rows := table(t, file).Rows()
 	if got, want := rows[0], (route.Row{
 		Name: "route-1", Models: "llama3", When: "path /v1/chat/completions, header X-App=shop*",
-		Targets: "pool llama3-next as llama3, then provider bailian as qwen-turbo", Fallback: "connect, timeout, 429, 5xx",
+		Targets: "pool llama3-next as llama3, then provider bailian as qwen-turbo", Fallback: "connect, timeout, 429, 5xx, queue_full, context_length",
 	}); got != want {
 		t.Errorf("first row\n got %+v\nwant %+v", got, want)
 	}

@@ -76,6 +76,9 @@ func targetsText(targets []Target) string {
 		if t.Model != "" {
 			texts[i] += " as " + t.Model
 		}
+		if t.Weight > 0 {
+			texts[i] += fmt.Sprintf(" (weight %g)", t.Weight)
+		}
 	}
 	return strings.Join(texts, ", then ")
 }

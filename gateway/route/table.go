@@ -48,16 +48,20 @@ func New(cfg *config.Config) *Table {
 }
 
 func newRoute(cfg *config.Config, r *config.Route) *Route {
-	out := &Route{Name: r.Name, FallbackOn: r.FallbackOn, models: r.Models, match: r.Match, when: r.Match.String()}
+	out := &Route{Name: r.Name, FallbackOn: r.FallbackOn, Sticky: r.Sticky, models: r.Models, match: r.Match, when: r.Match.String()}
 	for _, target := range r.Targets {
 		out.Targets = append(out.Targets, newTarget(cfg, target))
+		out.weights += target.Weight
 	}
 	return out
 }
 
 // newTarget completes a target: without a model of its own a pool's served_model is sent, but not for names that its engines know.
 func newTarget(cfg *config.Config, target config.Target) Target {
-	t := Target{Pool: target.Pool, Provider: target.Provider, Model: target.Model}
+	t := Target{
+		Pool: target.Pool, Provider: target.Provider, Model: target.Model,
+		Weight: target.Weight, FirstEvent: target.FirstEvent.Std(), Context: target.Context,
+	}
 	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == target.Pool })
 	if i >= 0 && t.Pool != "" && t.Model == "" {
 		t.Model, t.served, t.known = cfg.Pools[i].ServedModel, true, cfg.Pools[i].Models

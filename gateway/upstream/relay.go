@@ -72,7 +72,12 @@ func (r *Relay) Refused() *failure.Error {
 		return unbegun(k, cause)
 	}
 	if r.Verdict != nil {
-		return r.Verdict(status, &r.Attempt.Head, body)
+		verdict := r.Verdict(status, &r.Attempt.Head, body)
+		verdict.Answered = status
+		if verdict.Kind == failure.BadRequest && says(body, longTexts) {
+			verdict.Kind = failure.ContextLength
+		}
+		return verdict
 	}
 	return judge(status, r.Attempt.Head.Peek("Retry-After"), body)
 }

@@ -27,6 +27,15 @@ var goneTexts = [][]byte{
 	[]byte("EngineDeadError"),
 }
 
+// What engines say when a prompt is too long for them (engines.md 2; OpenAI's own code is the first).
+var longTexts = [][]byte{
+	[]byte("context_length_exceeded"),
+	[]byte("maximum context length"),          // vLLM, OpenAI
+	[]byte("longer than the model's context"), // SGLang
+	[]byte("exceed_context_size_error"),       // llama.cpp
+	[]byte("inputs tokens + max_new_tokens"),  // TGI
+}
+
 func says(body []byte, texts [][]byte) bool {
 	for _, t := range texts {
 		if bytes.Contains(body, t) {
@@ -38,13 +47,13 @@ func says(body []byte, texts [][]byte) bool {
 
 // judge is the failure that an answer of this status and body stands for; nil for 2xx. body is nil where it could not be read whole.
 // Statuses that are the caller's own fault become a BadRequest with the engine's status and words; such words may quote the
-// caller, so nothing is concluded from them.
+// caller, so nothing is concluded from them but that another target might take the request.
 func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 	if status < 300 {
 		return nil
 	}
 	e := failure.New(failure.EngineError, words(body, "The inference engine failed."))
-	e.Status = status
+	e.Status, e.Answered = status, status
 	if gjson.ValidBytes(body) && gjson.GetBytes(body, "error").IsObject() {
 		e.Body = append([]byte(nil), body...)
 	}
@@ -60,6 +69,10 @@ func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 	case status == 401 || status == 403:
 		// The credential is the gateway's: the caller must not take it for his own.
 		e.Message, e.Status, e.Body = "The inference engine refused the gateway's credential.", 0, nil
+	case status == 404:
+		e.Kind = failure.ModelUnknown
+	case (status == 400 || status == 413 || status == 422) && says(body, longTexts):
+		e.Kind = failure.ContextLength
 	case status < 500 && status != 408 && status != 424:
 		e.Kind = failure.BadRequest
 	}
