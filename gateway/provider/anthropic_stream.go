@@ -76,8 +76,7 @@ func (d *anthropicDecoder) event(data []byte) {
 		d.finish(0, finishOf(anthropicFinish, d.reason))
 		d.done(d.usage.usage())
 	case "error":
-		fail, _ := anthropicRefusal(0, data).judge()
-		d.fail(fail)
+		d.refuse(anthropicRefusal(0, data))
 	}
 }
 

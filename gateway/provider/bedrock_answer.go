@@ -120,7 +120,7 @@ func bedrockRefusal(kind, message string, status int) *refusal {
 	if kind != "" {
 		kind = strings.ToLower(kind[:1]) + kind[1:]
 	}
-	r := &refusal{status: status, message: message}
+	r := &refusal{status: status, kind: kind, message: message}
 	if e, known := bedrockErrors[kind]; known {
 		r.status, r.badKey = e.status, e.badKey
 	}

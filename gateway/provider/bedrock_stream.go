@@ -78,11 +78,9 @@ func (d *bedrockDecoder) frame(m *eventstream.Message) {
 			Message string `json:"message"`
 		}
 		_ = json.Unmarshal(m.Payload, &e)
-		fail, _ := bedrockRefusal(header(m, eventstreamapi.ExceptionTypeHeader), e.Message, 500).judge()
-		d.fail(fail)
+		d.refuse(bedrockRefusal(header(m, eventstreamapi.ExceptionTypeHeader), e.Message, 500))
 	case eventstreamapi.ErrorMessageType:
-		fail, _ := bedrockRefusal(header(m, eventstreamapi.ErrorCodeHeader), header(m, eventstreamapi.ErrorMessageHeader), 500).judge()
-		d.fail(fail)
+		d.refuse(bedrockRefusal(header(m, eventstreamapi.ErrorCodeHeader), header(m, eventstreamapi.ErrorMessageHeader), 500))
 	}
 }
 

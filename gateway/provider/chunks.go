@@ -120,6 +120,15 @@ func (c *chunks) done(u *usage) {
 	c.over = true
 }
 
+// refuse ends the stream with a provider's error.
+func (c *chunks) refuse(r *refusal) {
+	f, key := r.judge()
+	if key == KeyRefused {
+		f.Status = 401 // tells the gateway, for which the stream is meant first, whose fault it is
+	}
+	c.fail(f)
+}
+
 // fail ends the stream with an error.
 func (c *chunks) fail(f *failure.Error) {
 	code := f.Code

@@ -159,7 +159,7 @@ func readGeminiError(body []byte) *geminiError {
 }
 
 func (e *geminiError) refusal(status int) *refusal {
-	r := &refusal{status: status, message: e.Message}
+	r := &refusal{status: status, kind: e.Status, message: e.Message}
 	if r.status < 300 {
 		r.status = 500
 	}

@@ -35,8 +35,7 @@ func (d *geminiDecoder) take(data []byte) {
 		return
 	}
 	if firstByte(data) == '[' { // an error may come in a list
-		fail, _ := readGeminiError(data).refusal(0).judge()
-		d.fail(fail)
+		d.refuse(readGeminiError(data).refusal(0))
 		return
 	}
 	var m geminiAnswer
@@ -45,8 +44,7 @@ func (d *geminiDecoder) take(data []byte) {
 		return
 	}
 	if m.Error != nil {
-		fail, _ := m.Error.refusal(m.Error.Code).judge()
-		d.fail(fail)
+		d.refuse(m.Error.refusal(m.Error.Code))
 		return
 	}
 	if m.ResponseID != "" && d.started == nil {

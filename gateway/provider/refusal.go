@@ -43,10 +43,10 @@ func (r *refusal) judge() (*failure.Error, KeyFate) {
 		return failure.New(failure.BadAnswer, "The provider answered with a redirect."), KeyFine
 	case r.badKey, r.status == 401, r.status == 402, r.status == 403, r.status == 400 && strings.Contains(words, "credit balance is too low"):
 		// The key is the gateway's: its words may quote it, and the caller must not take it for his own.
-		return failure.New(failure.EngineError, "The provider refused the gateway's credential."), KeyRefused
+		return failure.New(failure.KeysRefused, "The provider refuses the gateway's key.").Because(r.cause()), KeyRefused
 	case r.status == 429:
-		e := r.fail(failure.EngineRefused, 429)
-		e.Code = failure.RateLimited.Entry().Code
+		e := failure.New(failure.KeysRefused, "The provider's limit is reached. Please try again.").After(r.retryAfter).Because(r.cause())
+		e.Status = 429
 		return e, KeyLimited
 	case r.status == 503, r.status == 529:
 		return r.fail(failure.EngineRefused, 503), KeyFine
@@ -66,11 +66,13 @@ func (r *refusal) judge() (*failure.Error, KeyFate) {
 	return e, KeyFine
 }
 
+// cause is what the log says of a refused key.
+func (r *refusal) cause() error {
+	return &keyRefusal{r.status, saidError{message: clip(r.message), kind: r.kind}}
+}
+
 func (r *refusal) fail(k failure.Kind, status int) *failure.Error {
-	e := failure.New(k, r.message)
-	if len(e.Message) > 2000 {
-		e.Message = strings.ToValidUTF8(e.Message[:2000], "")
-	}
+	e := failure.New(k, clip(r.message))
 	if e.Message == "" {
 		e.Message = "The provider failed."
 	}
