@@ -21,7 +21,7 @@ import (
 // protocol of their own there, but one for each family of models, some with members that OpenAI's request lacks.
 type bedrock struct {
 	Options
-	signer *v4.Signer
+	signer *v4.Signer // remembers the day's derived keys by access key id
 }
 
 func newBedrock(o Options) Translator { return &bedrock{o, v4.NewSigner()} }
