@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Anthropic simulates the Messages API: anthropic 2.14.0, types/message_create_params.py and raw_message_stream_event.py.
@@ -93,15 +94,20 @@ func (a *Anthropic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		reply(w, status, anthropicError(status, message))
 	}
+	key, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !bearer {
+		key = r.Header.Get("X-Api-Key")
+	}
+	version := r.Header.Get("Anthropic-Version")
 	var q anthropicRequest
 	switch err := strictly(r, &q); {
 	case r.Method != http.MethodPost || r.URL.Path != "/v1/messages":
 		refuse(404, "Not found")
 		return
-	case r.Header.Get("X-Api-Key") != a.Key:
-		refuse(401, "invalid x-api-key "+r.Header.Get("X-Api-Key"))
+	case key != a.Key:
+		refuse(401, "invalid x-api-key "+key)
 		return
-	case r.Header.Get("Anthropic-Version") != "2023-06-01":
+	case version != "2026-10-21" && version != "2023-06-01":
 		refuse(400, "anthropic-version: header is required")
 		return
 	case err != nil:
@@ -109,6 +115,9 @@ func (a *Anthropic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	last, err := q.check()
+	if err == nil && version == "2026-10-21" && (q.Temperature != nil || q.TopP != nil || q.TopK != nil) {
+		err = errors.New("temperature, top_p and top_k were removed in 2026-10-21")
+	}
 	if err != nil {
 		refuse(400, err.Error())
 		return

@@ -21,6 +21,7 @@ type geminiRequest struct {
 			Description          string          `json:"description"`
 			Parameters           json.RawMessage `json:"parameters"`
 			ParametersJSONSchema json.RawMessage `json:"parametersJsonSchema"`
+			ParametersAsProto    json.RawMessage `json:"parameters_json_schema"` // how the SDK writes it; the API takes both
 		} `json:"functionDeclarations"`
 	} `json:"tools"`
 	ToolConfig *struct {
@@ -88,9 +89,9 @@ func geminiError(status int, message, reason string) object {
 	return object{"error": e}
 }
 
-// ServeHTTP answers POST /v1beta/models/NAME:METHOD.
+// ServeHTTP answers POST /v1/models/NAME:METHOD.
 func (g *Gemini) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path, found := strings.CutPrefix(r.URL.Path, "/v1beta/models/")
+	path, found := strings.CutPrefix(r.URL.Path, "/v1/models/")
 	model, method, _ := strings.Cut(path, ":")
 	switch {
 	case r.Method != http.MethodPost || !found || model == "":

@@ -19,7 +19,8 @@ func (*anthropic) Takes(f api.Family) bool { return f == api.Chat }
 // BaseURL is part of Translator.
 func (*anthropic) BaseURL() string { return "https://api.anthropic.com" }
 
-// Authorize is part of Translator.
+// Authorize is part of Translator. The SDK sends Authorization: Bearer since 2.0; the API's own pages, and services that imitate it,
+// have this header.
 func (*anthropic) Authorize(_ *Call, _, key string, _ time.Time) ([]byte, error) {
 	return keyHeader("x-api-key", key, "")
 }

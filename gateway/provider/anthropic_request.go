@@ -112,9 +112,18 @@ func (a *anthropic) Request(q *Query) (*Call, *failure.Error) {
 	}
 	return &Call{
 		Method: "POST", Path: "/v1/messages", Body: encode(r),
-		Header: []byte(jsonHeader + "Anthropic-Version: 2023-06-01\r\n"),
+		Header: []byte(jsonHeader + "Anthropic-Version: " + r.version() + "\r\n"),
 		Reply:  &anthropicReply{namingOf(q)},
 	}, nil
+}
+
+// version is the API's version (anthropic 2.14.0, _constants.py). It takes no temperature and no top_p; the one before it, which goes on
+// working, does (platform.claude.com/docs/en/api/migration-2026-10-21).
+func (r *anthropicRequest) version() string {
+	if r.Temperature != nil || r.TopP != nil {
+		return "2023-06-01"
+	}
+	return "2026-10-21"
 }
 
 func role(assistant bool, user, model string) string {

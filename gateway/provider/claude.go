@@ -39,8 +39,8 @@ func smallNumber(word string) (n int, ok bool) {
 	return n, true
 }
 
-// sampling is what of temperature and top_p a model takes. Claude after 4.6 refuses both: anthropic 1.0 and later have no such
-// parameters (types/message_create_params.py). Earlier ones take up to 1, and from 4.1 on only one of the two.
+// sampling is what of temperature and top_p a model takes. Claude from 4.7 on takes neither (platform.claude.com/docs/en/api/migration-2026-10-21);
+// earlier ones take up to 1, and from 4.1 on only one of the two.
 func (o *chatOptions) sampling(model string) (temperature, topP *float64) {
 	temperature, topP = o.Temperature, o.TopP
 	major, minor, claude := claudeVersion(model)

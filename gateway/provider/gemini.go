@@ -9,7 +9,7 @@ import (
 )
 
 // gemini is Google's Gemini API (not Vertex AI). Its shapes are those of google-genai 3.6.1 (PyPI): models.py, the converters named
-// *_to_mldev and *_from_mldev, types.py and errors.py; header and base URL of _api_client.py.
+// *_to_mldev and *_from_mldev, types.py and errors.py; header, base URL and version of _api_client.py.
 type gemini struct{}
 
 func newGemini(Options) Translator { return gemini{} }

@@ -29,7 +29,7 @@ func geminiEmbed(q *Query) (*Call, *failure.Error) {
 		r.Requests = append(r.Requests, geminiEmbedText{model, geminiContent{Parts: []geminiPart{{Text: text}}}, e.dimensions})
 	}
 	return &Call{
-		Method: "POST", Path: "/v1beta/" + model + ":batchEmbedContents", Header: []byte(jsonHeader), Body: encode(&r),
+		Method: "POST", Path: "/v1/" + model + ":batchEmbedContents", Header: []byte(jsonHeader), Body: encode(&r),
 		Reply: &geminiEmbedReply{e, q.Model},
 	}, nil
 }

@@ -138,10 +138,10 @@ func geminiChat(q *Query) (*Call, *failure.Error) {
 		r.Contents = append(r.Contents, geminiContent{role(t.assistant, "user", "model"), parts})
 	}
 	call := &Call{
-		Method: "POST", Path: "/v1beta/" + geminiModel(q.Model) + ":generateContent", Header: []byte(jsonHeader), Body: encode(r),
+		Method: "POST", Path: "/v1/" + geminiModel(q.Model) + ":generateContent", Header: []byte(jsonHeader), Body: encode(r),
 	}
 	if q.Stream {
-		call.Path, call.Query = "/v1beta/"+geminiModel(q.Model)+":streamGenerateContent", "alt=sse"
+		call.Path, call.Query = "/v1/"+geminiModel(q.Model)+":streamGenerateContent", "alt=sse"
 	}
 	n := 1
 	if c.N != nil {
