@@ -21,7 +21,7 @@ func loadSample(t *testing.T) *Config {
 	t.Helper()
 	for _, name := range []string{
 		"WARMLANE_ADMIN_TOKEN", "REDIS_PASSWORD", "VLLM_KEY", "EAS_TOKEN", "DASHSCOPE_KEY_1", "DASHSCOPE_KEY_2",
-		"OPENAI_KEY", "AZURE_OPENAI_KEY",
+		"OPENAI_KEY", "AZURE_OPENAI_KEY", "BEDROCK_KEY",
 	} {
 		t.Setenv(name, "value-of-"+name)
 	}

@@ -53,3 +53,13 @@ func TestAuthorize_Keys(t *testing.T) {
 	f("anthropic", "abc\r\nX-Evil: 1", "")
 	f("bedrock", "id:secret:abc\nX-Evil", "")
 }
+
+func TestBase_BedrockIsFoundByItsRegion(t *testing.T) {
+	base, ok := KindOf("bedrock").Base("ap-southeast-2")
+	if !ok || base != "https://bedrock-runtime.ap-southeast-2.amazonaws.com" {
+		t.Errorf("%q, %v", base, ok)
+	}
+	if base, ok := KindOf("bedrock").Base(""); ok {
+		t.Errorf("without a region: %q", base)
+	}
+}

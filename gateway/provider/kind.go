@@ -145,6 +145,10 @@ func Names() []string {
 
 // Base returns the base URL in a region, "" = the default one; false if the kind has no such region, or no base URL at all.
 func (k *Kind) Base(region string) (string, bool) {
+	if k.RegionNeeded && region != "" {
+		t, ok := Translation(k.Name, Options{Region: region})
+		return t.BaseURL(), ok
+	}
 	for _, b := range k.Bases {
 		if region == "" || b.Region == region {
 			return b.URL, true
