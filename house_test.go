@@ -46,6 +46,8 @@ func neighbours(room string) []string {
 		allowed = append(allowed, "bench/engine", "bench/workload")
 	case "bench/overload":
 		allowed = append(allowed, "bench/engine")
+	case "bench/clients/outside":
+		allowed = append(allowed, "bench/outside")
 	case "gateway/upstream":
 		allowed = append(allowed, "gateway/provider")
 	}
