@@ -9,19 +9,19 @@ import (
 
 // anthropic is Anthropic's Messages API. Its shapes are those of anthropic 2.14.0 (PyPI): types/message_create_params.py, message.py,
 // raw_message_stream_event.py, shared/error_type.py; headers and base URL of _client.py.
-type anthropic struct{ Options }
+type anthropic struct{}
 
-func newAnthropic(o Options) Translator { return &anthropic{o} }
+func newAnthropic(Options) Translator { return anthropic{} }
 
 // Takes is part of Translator.
-func (*anthropic) Takes(f api.Family) bool { return f == api.Chat }
+func (anthropic) Takes(f api.Family) bool { return f == api.Chat }
 
 // BaseURL is part of Translator.
-func (*anthropic) BaseURL() string { return "https://api.anthropic.com" }
+func (anthropic) BaseURL() string { return "https://api.anthropic.com" }
 
 // Authorize is part of Translator. The SDK sends Authorization: Bearer since 2.0; the API's own pages, and services that imitate it,
 // have this header.
-func (*anthropic) Authorize(_ *Call, _, key string, _ time.Time) ([]byte, error) {
+func (anthropic) Authorize(_ *Call, _, key string, _ time.Time) ([]byte, error) {
 	return keyHeader("x-api-key", key, "")
 }
 

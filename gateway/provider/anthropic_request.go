@@ -84,14 +84,18 @@ type anthropicMetadata struct {
 	UserID string `json:"user_id"`
 }
 
+// defaultMaxTokens is the limit on output tokens where the client set none: there is no request without one. Every model of anthropic
+// 2.14.0, types/model.py, writes at least 64,000.
+const defaultMaxTokens = 16384
+
 // Request is part of Translator.
-func (a *anthropic) Request(q *Query) (*Call, *failure.Error) {
+func (anthropic) Request(q *Query) (*Call, *failure.Error) {
 	c, fail := readChat(q, atAnthropic)
 	if fail != nil {
 		return nil, fail
 	}
 	r := &anthropicRequest{
-		Model: q.Model, MaxTokens: int64(a.MaxTokens), StopSequences: c.Stop, Stream: q.Stream,
+		Model: q.Model, MaxTokens: defaultMaxTokens, StopSequences: c.Stop, Stream: q.Stream,
 		Tools: anthropicTools(c.tools), ToolChoice: anthropicChoose(c),
 	}
 	if n := c.limit(); n != nil {

@@ -129,7 +129,7 @@ func (r *toolResult) text() string {
 }
 
 // readChat reads a request of q for a kind of provider.
-func readChat(q *Query, at kind) (*chat, *failure.Error) {
+func readChat(q *Query, at dialect) (*chat, *failure.Error) {
 	if fail := checkFields(q.Body, at); fail != nil {
 		return nil, fail
 	}

@@ -15,11 +15,11 @@ const (
 	refused                  // the answer would not be what was asked for: 400, unless the value is harmless
 )
 
-// kinds are the columns of the table of fields.
-type kind uint8
+// dialect is a column of the table of fields.
+type dialect uint8
 
 const (
-	atAnthropic kind = iota
+	atAnthropic dialect = iota
 	atGemini
 	atBedrock
 )
@@ -30,7 +30,7 @@ var chatFields = []struct {
 	at   [3]treatment
 	how  string
 }{
-	{"max_completion_tokens, max_tokens", [3]treatment{taken, taken, taken}, "Anthropic needs one: 4096 where the client has none"},
+	{"max_completion_tokens, max_tokens", [3]treatment{taken, taken, taken}, "Anthropic needs one: 16384 where the client has none"},
 	{"temperature", [3]treatment{taken, taken, taken}, "Claude: up to 1, and only by models before 4.7; later ones refuse it"},
 	{"top_p", [3]treatment{taken, taken, taken}, "Claude: as temperature, and only without it"},
 	{"top_k", [3]treatment{dropped, taken, dropped}, "not OpenAI's, but common"},
@@ -60,7 +60,7 @@ var chatFields = []struct {
 var harmless = map[string]bool{"null": true, "false": true, "0": true, "\"\"": true, "[]": true, "{}": true}
 
 // checkFields refuses what the provider cannot do.
-func checkFields(body []byte, at kind) *failure.Error {
+func checkFields(body []byte, at dialect) *failure.Error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return failure.New(failure.BadRequest, "The request is no JSON object.").Because(err)

@@ -92,13 +92,7 @@ const (
 type Options struct {
 	// Region is the AWS region of a Bedrock provider.
 	Region string
-	// MaxTokens is the limit on output tokens where the protocol wants one and the client set none; 0 = [DefaultMaxTokens].
-	MaxTokens int
 }
-
-// DefaultMaxTokens is the limit on output tokens for Anthropic, whose protocol has no request without one. Every model there
-// takes it; a client that wants more says so.
-const DefaultMaxTokens = 4096
 
 // translations are the kinds that speak another protocol than OpenAI's.
 var translations = map[string]func(Options) Translator{
@@ -109,9 +103,6 @@ var translations = map[string]func(Options) Translator{
 
 // Translation returns the translator of a kind: anthropic, gemini or bedrock. It is false for kinds that speak OpenAI's protocol.
 func Translation(kind string, o Options) (Translator, bool) {
-	if o.MaxTokens == 0 {
-		o.MaxTokens = DefaultMaxTokens
-	}
 	if translator, ok := translations[kind]; ok {
 		return translator(o), true
 	}
