@@ -182,7 +182,7 @@ func (q *bedrockRequest) check() (last string, err error) {
 			}
 		}
 		if (len(calls) > 0 || len(results) > 0) && q.ToolConfig == nil {
-			return "", errors.New("The toolConfig field must be defined when using toolUse and toolResult content blocks")
+			return "", errors.New("the toolConfig field must be defined when using toolUse and toolResult content blocks")
 		}
 		if err := pairs.results(results...); err != nil {
 			return "", err

@@ -146,7 +146,7 @@ func (q *geminiRequest) check(model string) (last string, err error) {
 				last = *p.Text
 			case p.FunctionCall != nil:
 				if len(calls) == 0 && p.ThoughtSignature == "" && strings.HasPrefix(model, "gemini-3") {
-					return "", errors.New("Function call is missing a thought_signature in functionCall parts")
+					return "", errors.New("function call is missing a thought_signature in functionCall parts")
 				}
 				calls = append(calls, p.FunctionCall.ID)
 			case p.FunctionResponse != nil:
