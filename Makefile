@@ -13,7 +13,7 @@ ARGS     ?=
 # tests of the console need a browser.
 TEST_NEEDS = gcc:gcc,libc6-dev redis-server $(if $(shell grep -rl --include='*_test.go' chromium . 2>/dev/null | head -n 1),chromium)
 
-.PHONY: help build demo test check lint fmt fuzz bench promises real
+.PHONY: help build demo test check lint fmt fuzz bench promises soak real
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ bench: ## run all benchmarks
 
 promises: ## hold the measured figures of all promises against their bounds, without the race detector
 	WARMLANE_PROMISES=1 $(GO) test -count=1 -p 1 -timeout 60m -run '^TestPromise' -v ./...
+
+soak: ## half an hour of random faults at 300 requests/s; memory and goroutines must stay flat (ARGS="-for 5m" and the like)
+	$(GO) run ./bench/soak $(ARGS)
 
 real: ## compare policies on real vLLM replicas on the CPU (downloads 6 GB the first time)
 	$(GO) run ./bench/real $(ARGS)

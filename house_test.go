@@ -44,7 +44,7 @@ func neighbours(room string) []string {
 		allowed = append(allowed, "balancer", "balancer/affinity")
 	case "bench/sweep":
 		allowed = append(allowed, "bench/engine", "bench/workload")
-	case "bench/overload":
+	case "bench/overload", "bench/soak":
 		allowed = append(allowed, "bench/engine")
 	case "bench/clients/outside":
 		allowed = append(allowed, "bench/outside")
