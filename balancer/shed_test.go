@@ -126,7 +126,7 @@ func TestShed_UrgentRequestsKeepTheirRoom(t *testing.T) {
 func TestQueue_LateForWantOfSlots(t *testing.T) {
 	f := queued(t, 1, 0, balancer.QueueConfig{Max: 10, Late: time.Hour})
 	var running []*balancer.Lease
-	for range 6 {
+	for range 8 {
 		running = append(running, f.enter(t, &balancer.Request{}))
 		running[len(running)-1].FirstToken(f.now)
 	}
@@ -134,15 +134,20 @@ func TestQueue_LateForWantOfSlots(t *testing.T) {
 		f.later(time.Second)
 		f.Observe(f.Endpoints()[0], balancer.Load{Running: running, Waiting: waiting}, f.now)
 	}
-	scrape(4, 2)
+	scrape(4, 3)
+	scrape(4, 3) // they may only wait for the next step
 	f.enter(t, &balancer.Request{}).End(done(1), f.now)
-	scrape(4, 2)
+	scrape(4, 4)
+	f.enter(t, &balancer.Request{}).End(done(1), f.now)
+	scrape(4, 4)
 	k := f.join(t, &balancer.Request{})
-	running[0].End(done(1), f.now)
+	for i := range 3 {
+		running[i].End(done(1), f.now)
+	}
 	if answered(k) {
 		t.Fatal("a sixth request was sent to an engine that runs four and holds one more ready")
 	}
-	running[1].End(done(1), f.now)
+	running[3].End(done(1), f.now)
 	leaseOf(t, k)
 	scrape(5, 0) // it has more slots than was believed
 	f.enter(t, &balancer.Request{})
