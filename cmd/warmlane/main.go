@@ -37,6 +37,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	parser, err := kong.New(&commands{},
 		kong.Name("warmlane"),
 		kong.Description("Sends each prompt to the replica that is already warm: a load balancer for vLLM, SGLang and other OpenAI-compatible engines."),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warmlane/warmlane/gateway"
 	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/systemd"
 )
 
 // ServeCmd runs the gateway.
@@ -25,7 +26,21 @@ func (c *ServeCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(cfg, gateway.Options{Version: versionText(), Source: source})
+	opts := gateway.Options{Version: versionText(), Source: source}
+	sockets, err := systemd.Listeners()
+	if err != nil {
+		return err
+	}
+	if len(sockets) > 0 {
+		opts.Listener = sockets[0]
+	}
+	if len(sockets) > 1 {
+		opts.AdminListener = sockets[1]
+	}
+	if n := systemd.NewNotifier(); n != nil {
+		opts.Phases = n
+	}
+	g, err := gateway.New(cfg, opts)
 	if err != nil {
 		return err
 	}

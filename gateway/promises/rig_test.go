@@ -52,6 +52,7 @@ pools: [{name: m, engine: generic, endpoints: ENGINES, policy: round_robin, heal
 
 // gate is a running gateway on real sockets.
 type gate struct {
+	gateway        *gateway.Gateway
 	address, admin string
 	cancel         context.CancelFunc
 	ended          chan struct{}
@@ -69,13 +70,19 @@ func open(t *testing.T, yaml string, engines ...string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openFrom(t, cfg, nil)
+}
+
+// openFrom is open with a configuration that was read from source, which may be nil.
+func openFrom(t *testing.T, cfg *config.Config, source *config.Source) *gate {
+	t.Helper()
 	app, admin := listen(t), listen(t)
-	g, err := gateway.New(cfg, gateway.Options{Listener: app, AdminListener: admin, Log: slog.DiscardHandler})
+	g, err := gateway.New(cfg, gateway.Options{Listener: app, AdminListener: admin, Log: slog.DiscardHandler, Source: source})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &gate{address: app.Addr().String(), admin: admin.Addr().String(), cancel: cancel, ended: make(chan struct{})}
+	r := &gate{gateway: g, address: app.Addr().String(), admin: admin.Addr().String(), cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
 		r.err = g.Run(ctx)
