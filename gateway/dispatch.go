@@ -79,15 +79,20 @@ func (x *exchange) enterPool(p *pool, model string) {
 
 // buildPrompt makes the prompt's blocks.
 func (x *exchange) buildPrompt(model string, tokens *tokenize.Estimator) {
-	if x.builder == nil {
-		x.builder, _ = x.g.builders.Get().(*tokenize.Builder)
-		if x.builder == nil {
-			x.builder = new(tokenize.Builder)
-		}
-	}
+	x.ensureBuilder()
 	x.builder.Reset()
 	x.view.Source.Model = model
 	x.prompt = x.builder.Build(&x.view.Source, tokens)
+}
+
+func (x *exchange) ensureBuilder() {
+	if x.builder != nil {
+		return
+	}
+	x.builder, _ = x.g.builders.Get().(*tokenize.Builder)
+	if x.builder == nil {
+		x.builder = new(tokenize.Builder)
+	}
 }
 
 // session is the conversation by the caller's own word: a header that the pool names, a body field, or the user.

@@ -36,6 +36,7 @@ type exchange struct {
 	route    *route.Route
 	place    *limit.Reservation // nil: no limit matched
 	guard    *guard.Session     // nil: no rule looks at it
+	expected int                // tokens of the prompt, as limits were told
 
 	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
 	prompt     tokenize.Prompt
@@ -162,6 +163,7 @@ func (x *exchange) end(fail *failure.Error) {
 	x.watch.stop()
 	now := time.Now()
 	x.settleLease(fail, now)
+	x.settleLimits(fail)
 	x.g.bodies.release(&x.ctx.Request.Header)
 	x.record(fail, now)
 	x.g.leave(x)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
-	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/route"
 )
 
@@ -132,23 +130,6 @@ func (x *exchange) findRoute() *failure.Error {
 	x.route = r
 	x.rec.Route = r.Name
 	return nil
-}
-
-// admit takes the request's place in its limits.
-func (x *exchange) admit() *failure.Error { return x.reserve(x.user(), x.view.Model, x.route.Name) }
-
-func (x *exchange) reserve(user, model, route string) *failure.Error {
-	if len(x.state.cfg.Limits) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
-	defer cancel()
-	place, fail := x.state.limits.Reserve(ctx, &limit.Query{
-		Consumer: x.consumer.Name, User: user, Model: model, Route: route,
-		Path: x.rec.Path, IP: x.clientIP(), Headers: &x.ctx.Request.Header,
-	})
-	x.place = place
-	return fail
 }
 
 // rescue turns a panic into an answer: it is the outermost frame of a request.

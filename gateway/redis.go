@@ -23,14 +23,20 @@ func (g *Gateway) openRedis(cfg config.Redis, old *redis) (*redis, error) {
 	if old != nil && old.cfg == cfg {
 		return old, nil
 	}
+	secured, err := cfg.TLSConfig()
+	if err != nil {
+		return nil, fmt.Errorf("redis.ca: %w", err)
+	}
 	r := &redis{cfg: cfg}
 	before := g.lastRedis.Swap(r)
-	var err error
-	r.Redis, err = limit.OpenRedis(limit.RedisConfig{URL: cfg.URL.Reveal(), Log: g.log, OnState: func(up bool) {
-		if g.lastRedis.Load() == r {
-			g.metrics.RedisUp(up)
-		}
-	}})
+	r.Redis, err = limit.OpenRedis(limit.RedisConfig{
+		URL: cfg.URL.Reveal(), Cluster: cfg.Cluster, TLS: secured, Log: g.log,
+		OnState: func(up bool) {
+			if g.lastRedis.Load() == r {
+				g.metrics.RedisUp(up)
+			}
+		},
+	})
 	if err != nil {
 		g.lastRedis.Store(before)
 		return nil, fmt.Errorf("redis: %w", err)

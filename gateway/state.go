@@ -84,7 +84,7 @@ func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 		s.redis, err = g.openRedis(cfg.Redis, old.redis)
 		errs = append(errs, err)
 	}
-	s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, s.redis.store())
+	s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Prices: cfg.Prices, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, s.redis.store())
 	if err != nil {
 		errs = append(errs, fmt.Errorf("limits: %w", err))
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/limit"
 )
 
 const (
@@ -82,7 +83,7 @@ func (x *exchange) serveStored() *failure.Error {
 		return failure.New(failure.ResponseNotFound,
 			"This response is unknown: it was made more than an hour ago, elsewhere, or not stored.")
 	}
-	if fail := x.reserve(from.user, from.model, from.route); fail != nil {
+	if fail := x.reserve(&limit.Query{User: from.user, Model: from.model, Route: from.route}); fail != nil {
 		return fail
 	}
 	p := x.state.pools[from.pool]

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/warmlane/warmlane/tokenize"
+import (
+	"strconv"
+
+	"github.com/warmlane/warmlane/tokenize"
+)
 
 // edit replaces a span of the body.
 type edit struct {
@@ -18,6 +22,7 @@ func (v *View) Splice(body []byte, model string, addUsage bool) [][]byte {
 			edits = append(edits, e)
 		}
 	}
+	edits = v.appendBound(edits)
 	for _, at := range v.models {
 		if model == "" || v.names(at.of(body), model) {
 			continue
@@ -32,6 +37,32 @@ func (v *View) Splice(body []byte, model string, addUsage bool) [][]byte {
 		return [][]byte{body}
 	}
 	return apply(body, edits)
+}
+
+// Bound makes Splice ask for at most n output tokens where the client set no limit. Forms have none.
+func (v *View) Bound(n int) {
+	if v.MaxTokens == 0 && !v.form {
+		v.bound = n
+	}
+}
+
+// appendBound appends what bounds the answer. A limit that is there without bounding anything, such as null, is replaced.
+func (v *View) appendBound(edits []edit) []edit {
+	if v.bound == 0 {
+		return edits
+	}
+	n := strconv.Itoa(v.bound)
+	for _, at := range v.bounds {
+		edits = append(edits, edit{at, []byte(n)})
+	}
+	if len(v.bounds) > 0 {
+		return edits
+	}
+	name := `"max_tokens":`
+	if v.Family == Responses {
+		name = `"max_output_tokens":`
+	}
+	return append(edits, edit{span{v.open, v.open}, []byte(name + n + ",")})
 }
 
 // names says whether the raw value of a model member or field is model already.

@@ -42,6 +42,8 @@ type View struct {
 	// Source is the prompt, for tokenize.
 	Source tokenize.Source
 
+	bounds  []span // values of max_tokens, max_completion_tokens and max_output_tokens
+	bound   int    // output tokens to be asked for where the client set no limit, 0 = none
 	models  []span // values of model members: one, or more where the name came twice
 	options span   // value of the last stream_options
 	open    int    // index after the body's opening brace
@@ -121,6 +123,9 @@ func (m *members) take(v *View, w *tokenize.Walker) {
 	case "stream_options":
 		m.options = w.Value
 		v.options, v.HasStreamOptions = at, true
+	case "max_tokens", "max_completion_tokens", "max_output_tokens":
+		v.bounds = append(v.bounds, at)
+		*m.place(w.Key) = w.Value
 	default:
 		if p := m.place(w.Key); p != nil {
 			*p = w.Value

@@ -40,7 +40,7 @@ func TestRead_Chat(t *testing.T) {
 	v.Source = tokenize.Source{}
 	want := View{
 		Family: Chat, Model: "org/m", Stream: true, HasStreamOptions: true, IncludeUsage: true, ContinuousUsage: true, N: 3,
-		MaxTokens: 9, User: "u", Session: "s", Priority: -2, MessageCount: 2, models: v.models, options: v.options, open: 1,
+		MaxTokens: 9, User: "u", Session: "s", Priority: -2, MessageCount: 2, models: v.models, bounds: v.bounds, options: v.options, open: 1,
 	}
 	if !reflect.DeepEqual(*v, want) {
 		t.Errorf("got %+v", *v)
@@ -353,4 +353,20 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestSplice_BoundsTheAnswer(t *testing.T) {
+	f := func(path, body, want string) {
+		t.Helper()
+		v := read(t, path, body)
+		v.Bound(64)
+		if got := string(bytes.Join(v.Splice([]byte(body), "m", false), nil)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	f("/v1/chat/completions", `{"model":"m","messages":[]}`, `{"max_tokens":64,"model":"m","messages":[]}`)
+	f("/v1/chat/completions", `{"model":"m","max_tokens":null,"messages":[]}`, `{"model":"m","max_tokens":64,"messages":[]}`)
+	f("/v1/chat/completions", `{"model":"m","max_tokens":-1,"messages":[]}`, `{"model":"m","max_tokens":64,"messages":[]}`)
+	f("/v1/chat/completions", `{"model":"m","max_completion_tokens":9,"messages":[]}`, `{"model":"m","max_completion_tokens":9,"messages":[]}`)
+	f("/v1/responses", `{"model":"m","input":"x"}`, `{"max_output_tokens":64,"model":"m","input":"x"}`)
 }

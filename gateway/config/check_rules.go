@@ -165,34 +165,6 @@ func (c *checker) headers(at string, headers map[string]string) {
 	}
 }
 
-func (c *checker) limits(limits []Limit) {
-	c.names("limits", len(limits), func(i int) string { return limits[i].Name })
-	for i := range limits {
-		l, at := &limits[i], fmt.Sprintf("limits[%d]", i)
-		c.match(at+".match", &l.Match)
-		for j, by := range l.By {
-			if slices.Index(l.By, by) < j {
-				c.fault(fmt.Sprintf("%s.by[%d]", at, j), fmt.Sprintf("%s is here a second time", by), "remove it")
-			}
-		}
-		c.rates(at+".requests", l.Requests)
-	}
-}
-
-// rates checks that a limit limits something, once for each unit of time.
-func (c *checker) rates(at string, rates []Rate) {
-	if len(rates) == 0 {
-		c.fault(at, "a limit needs at least one rate", "write requests: [10/s]")
-	}
-	seen := map[time.Duration]Rate{}
-	for i, r := range rates {
-		if first, twice := seen[r.Per]; twice && r.Per > 0 {
-			c.fault(fmt.Sprintf("%s[%d]", at, i), fmt.Sprintf("a second rate for the same unit, beside %s", first), "keep the lower one")
-		}
-		seen[r.Per] = r
-	}
-}
-
 // namesOf returns the names of a list, each once.
 func namesOf[T any](list []T, name func(T) string) []string {
 	names := make([]string, 0, len(list))

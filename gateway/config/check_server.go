@@ -8,8 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 )
 
 func (c *checker) server(s *Server) {
@@ -98,8 +97,17 @@ func (c *checker) redis(r *Redis) {
 	if !r.Enabled() {
 		return
 	}
-	if _, err := redis.ParseURL(r.URL.Reveal()); err != nil {
+	options, err := RedisOptions(r.URL.Reveal(), time.Second)
+	switch {
+	case err != nil:
 		c.fault("redis.url", "the URL cannot be used", "write redis://:PASSWORD@HOST:PORT/DB; signs such as @ and / in a password as %40 and %2F")
+	case r.Cluster && options.MasterName != "":
+		c.fault("redis.cluster", "the URL names a master for Sentinel", "leave out cluster, or master_name in the URL")
+	case r.Cluster && options.DB != 0:
+		c.fault("redis.cluster", "a Redis Cluster has no database but 0", "leave out the number at the end of the URL")
+	}
+	if _, err := r.TLSConfig(); err != nil {
+		c.fault("redis.ca", fmt.Sprintf("file %s cannot be used: %v", r.CA, err), "name a PEM file with the certificate of the authority")
 	}
 }
 

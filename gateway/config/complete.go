@@ -15,6 +15,7 @@ func (c *Config) complete() {
 	dir := filepath.Dir(c.file)
 	c.Server.TLS.Cert = inDir(dir, c.Server.TLS.Cert)
 	c.Server.TLS.Key = inDir(dir, c.Server.TLS.Key)
+	c.Redis.CA = inDir(dir, c.Redis.CA)
 	c.Observe.TraceFile = inDir(dir, c.Observe.TraceFile)
 	for i := range c.Pools {
 		for j := range c.Pools[i].Endpoints {

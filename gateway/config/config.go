@@ -20,6 +20,7 @@ type Config struct {
 	Providers []Provider  `yaml:"providers"`
 	Routes    []Route     `yaml:"routes"`
 	Limits    []Limit     `yaml:"limits"`
+	Prices    Prices      `yaml:"prices"`
 	Guard     []GuardRule `yaml:"guard"`
 	Observe   Observe     `yaml:"observe"`
 

@@ -195,10 +195,16 @@ func TestValues_PrintWhatTheyRead(t *testing.T) {
 			t.Errorf("size %s reads as %s, %d bytes (%v)", text, s, s, c)
 		}
 	}
-	for text, per := range map[string]time.Duration{"10/s": time.Second, "100/min": time.Minute, "2000/h": time.Hour} {
+	for text, per := range map[string]time.Duration{"10/s": time.Second, "100/min": time.Minute, "2000/h": time.Hour, "5/day": Day, "6/month": Month, "7/total": Total} {
 		var r Rate
 		if c := r.parse(text); c != nil || r.Per != per || r.String() != text {
 			t.Errorf("rate %s reads as %+v (%v)", text, r, c)
+		}
+	}
+	for text, micros := range map[string]int64{"0.50/h": 500_000, "20/day": 20_000_000, "0.000001/total": 1, "12.34/month": 12_340_000} {
+		var s Spend
+		if c := s.parse(text); c != nil || s.N != micros || s.String() != text {
+			t.Errorf("spend %s reads as %+v, %s (%v)", text, s, s, c)
 		}
 	}
 	for _, text := range []string{"consumer", "user", "model", "route", "ip", "header:X-App"} {
@@ -226,7 +232,8 @@ func TestValues_Refused(t *testing.T) {
 	}
 	f(new(Duration).parse, "", "5", "-1s", "1 s", "1d", "s")
 	f(new(Size).parse, "", "160", "MiB", "1.5GiB", "-1B", "1 MiB", "9223372036854775807GiB", "1mib")
-	f(new(Rate).parse, "", "10", "10/", "/s", "0/s", "-1/s", "1/day", "1.5/s", "10 / s", "9999999999999/s")
+	f(new(Rate).parse, "", "10", "10/", "/s", "0/s", "-1/s", "1/week", "1.5/s", "10 / s", "9999999999999/s")
+	f(new(Spend).parse, "", "10", "/day", "0/day", "-1/h", "1/week", "1e10/day", "nan/day", "ten/day")
 	f(new(By).parse, "", "header:", "header:a b", "Consumer", "dify_app")
 	f(new(Auth).parse, "", "Bearer", "header:", "basic")
 }

@@ -58,6 +58,8 @@ func setElementDefault(v reflect.Value) {
 			Check: []string{"input", "output"}, WholeWords: true, Action: "deny", Refuse: "error", LookBack: 256,
 			Message: "This text is not allowed here.",
 		}
+	case *Limit:
+		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Enforce: true, Status: 429}
 	case *Route:
 		*t = Route{
 			FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx, FailedQueue, FailedContext},

@@ -7,6 +7,7 @@ var (
 	_ encoding.TextMarshaler = Duration(0)
 	_ encoding.TextMarshaler = Size(0)
 	_ encoding.TextMarshaler = Rate{}
+	_ encoding.TextMarshaler = Spend{}
 	_ encoding.TextMarshaler = Auth{}
 	_ encoding.TextMarshaler = By{}
 	_ encoding.TextMarshaler = FailedBy(0)
@@ -21,6 +22,9 @@ func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalText returns r as String does.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// MarshalText returns s as String does.
+func (s Spend) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalText returns a as String does.
 func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }

@@ -23,10 +23,46 @@ type Target struct {
 
 // Limit bounds what may be done in a time. All limits that match apply.
 type Limit struct {
-	Name     string `yaml:"name"`
-	Match    Match  `yaml:"match"`        // which requests count; empty = all
-	By       []By   `yaml:"by,one"`       // one bucket for each combination of these; none = one bucket for all
-	Requests []Rate `yaml:"requests,one"` // every rate has its own bucket
+	Name  string `yaml:"name"`
+	Match Match  `yaml:"match"`  // which requests count; empty = all
+	By    []By   `yaml:"by,one"` // one bucket for each combination of these; none = one bucket for all
+
+	Requests     []Rate  `yaml:"requests,one"`      // every rate has its own bucket
+	Tokens       []Rate  `yaml:"tokens,one"`        // of prompt and answer together
+	InputTokens  []Rate  `yaml:"input_tokens,one"`  // of the prompt
+	OutputTokens []Rate  `yaml:"output_tokens,one"` // of the answer
+	Concurrency  int     `yaml:"concurrency"`       // requests at a time; 0 = no bound
+	Cost         []Spend `yaml:"cost,one"`          // in the currency of prices
+
+	Zone      string `yaml:"zone"`       // whose midnights begin days and months, such as Asia/Shanghai
+	Reserve   string `yaml:"reserve"`    // expected or strict: how much of an answer is set aside before it is there
+	MaxOutput int    `yaml:"max_output"` // tokens that strict allows a request which names no bound
+	RedisDown string `yaml:"redis_down"` // allow or refuse
+	Enforce   bool   `yaml:"enforce"`    // false: count refusals only
+	Status    int    `yaml:"status"`     // of refusals
+	Message   string `yaml:"message"`    // of refusals, {limit} and {wait} are filled in; "" = made from the limit
+}
+
+// The words of Limit.Reserve and Limit.RedisDown.
+const (
+	ReserveExpected = "expected"
+	ReserveStrict   = "strict"
+	RedisAllow      = "allow"
+	RedisRefuse     = "refuse"
+)
+
+// Prices tell what tokens cost.
+type Prices struct {
+	Currency string  `yaml:"currency"` // as it is shown to callers, such as CNY
+	Models   []Price `yaml:"models"`   // the first that names a model counts; a model that none names costs nothing
+}
+
+// Price is what a million tokens of a model cost.
+type Price struct {
+	Models []string `yaml:"models"` // globs of models that callers ask for
+	Input  float64  `yaml:"input"`  // of the prompt
+	Cached float64  `yaml:"cached"` // of the prompt where it came from a cache; 0 = as input
+	Output float64  `yaml:"output"` // of the answer
 }
 
 // Match is the vocabulary of conditions, the same everywhere. Every condition that is given must hold;

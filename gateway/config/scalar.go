@@ -23,6 +23,8 @@ func scalarParser(v reflect.Value) func(text string) *complaint {
 		return t.parse
 	case *Rate:
 		return t.parse
+	case *Spend:
+		return t.parse
 	case *Secret:
 		return t.parse
 	case *Auth:

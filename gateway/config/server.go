@@ -36,14 +36,6 @@ type ReadTimeout struct {
 	Body   Duration `yaml:"body"`   // from the end of the headers to the end of the body
 }
 
-// Redis is the store that several gateways share. Without a URL limits live in this process.
-type Redis struct {
-	URL Secret `yaml:"url,scalar"` // redis://, rediss:// or unix://, as go-redis' ParseURL reads it
-}
-
-// Enabled reports whether a Redis is configured.
-func (r Redis) Enabled() bool { return !r.URL.Empty() }
-
 // Observe says what the gateway tells about its work.
 type Observe struct {
 	Log       Log    `yaml:"log"`

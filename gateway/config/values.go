@@ -93,32 +93,79 @@ func (s *Size) parse(text string) *complaint {
 // Rate is a number of things in a unit of time, such as 100/min.
 type Rate struct {
 	N   int64
-	Per time.Duration // a second, a minute or an hour
+	Per time.Duration // a second, a minute, an hour, Day, Month or Total
+}
+
+// Units that stand for the calendar's, however long those are.
+const (
+	Day   = 24 * time.Hour
+	Month = 30 * Day
+	Total = 1000 * Month // for ever
+)
+
+// Calendar reports whether per is one of the units that the calendar bounds.
+func Calendar(per time.Duration) bool { return per >= Day }
+
+// rateUnits are the units of rates by their names.
+func rateUnits() map[string]time.Duration {
+	return map[string]time.Duration{
+		"s": time.Second, "min": time.Minute, "h": time.Hour, "day": Day, "month": Month, "total": Total,
+	}
+}
+
+func rateUnit(per time.Duration) string {
+	for name, d := range rateUnits() {
+		if d == per {
+			return name
+		}
+	}
+	return per.String()
 }
 
 // String returns r as the file writes it.
-func (r Rate) String() string {
-	unit := map[time.Duration]string{time.Second: "s", time.Minute: "min", time.Hour: "h"}[r.Per]
-	return fmt.Sprintf("%d/%s", r.N, unit)
-}
+func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.N, rateUnit(r.Per)) }
 
 func (r *Rate) parse(text string) *complaint {
-	bad := &complaint{"is not a rate", "write a whole number, a slash and s, min or h, such as 10/s, 100/min or 2000/h"}
-	digits, unit, ok := strings.Cut(text, "/")
+	digits, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || n < 1 || n > 1e12 {
-		return bad
+	per, known := rateUnits()[unit]
+	if !known || err != nil || n < 1 || n > 1e12 {
+		return &complaint{"is not a rate", "write a whole number, a slash and s, min, h, day, month or total, such as 10/s, 100/min or 2000/day"}
 	}
-	switch unit {
-	case "s":
-		*r = Rate{n, time.Second}
-	case "min":
-		*r = Rate{n, time.Minute}
-	case "h":
-		*r = Rate{n, time.Hour}
-	default:
-		return bad
+	*r = Rate{n, per}
+	return nil
+}
+
+// Spend is an amount of money in a unit of time, such as 10.50/day.
+type Spend struct {
+	N   int64 // millionths of the currency
+	Per time.Duration
+}
+
+// String returns s as the file writes it.
+func (s Spend) String() string { return s.Amount() + "/" + rateUnit(s.Per) }
+
+// Amount returns the money without the time, such as 10.50.
+func (s Spend) Amount() string {
+	whole, part := s.N/1e6, fmt.Sprintf("%06d", s.N%1e6)
+	part = strings.TrimRight(part, "0")
+	switch len(part) {
+	case 0:
+		return strconv.FormatInt(whole, 10)
+	case 1:
+		part += "0"
 	}
+	return strconv.FormatInt(whole, 10) + "." + part
+}
+
+func (s *Spend) parse(text string) *complaint {
+	amount, unit, _ := strings.Cut(text, "/")
+	per, known := rateUnits()[unit]
+	value, err := strconv.ParseFloat(amount, 64)
+	if !known || err != nil || !(value >= 1e-6 && value <= 1e9) {
+		return &complaint{"is not an amount of money in a time", "write a number, a slash and s, min, h, day, month or total, such as 0.50/h or 20/day"}
+	}
+	*s = Spend{int64(math.Round(value * 1e6)), per}
 	return nil
 }
 

@@ -44,6 +44,8 @@ const (
 	ResponseNotFound       // a response id that is unknown or whose endpoint is gone
 	RateLimited            // a configured limit refuses
 	ContentRefused         // a content rule refuses the request or its answer
+	QuotaUsedUp            // a configured quota of the calendar, or for ever, refuses
+	LimitsAway             // a limit cannot be counted and refuses therefore
 	Draining               // this gateway is shutting down
 	NoEndpoint             // no endpoint can take the request
 	Saturated              // every endpoint is at its cap or pauses, and the request may not wait
@@ -103,6 +105,8 @@ var table = [...]Entry{
 	ResponseNotFound:  {404, invalid, "response_not_found", "response_not_found", RetryNever},
 	RateLimited:       {429, "requests", "rate_limit_exceeded", "rate_limited", RetryNever},
 	ContentRefused:    {400, invalid, "content_filter", "content_refused", RetryNever},
+	QuotaUsedUp:       {429, "insufficient_quota", "insufficient_quota", "quota_used_up", RetryNever},
+	LimitsAway:        {503, server, "limits_away", "limits_away", RetryNever},
 	Draining:          {503, server, "gateway_draining", "draining", RetryNever},
 	NoEndpoint:        {503, server, "no_endpoint_available", "no_endpoint", RetryNever},
 	Saturated:         {503, server, "engines_busy", "saturated", RetryNever},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
@@ -19,37 +20,56 @@ type Query struct {
 	Path     string
 	IP       netip.Addr     // the client's; an IPv6 address counts by its /64
 	Headers  config.Headers // *fasthttp.RequestHeader is one; nil = none
+
+	Prompt    int  // estimated tokens of the prompt
+	Generates bool // the answer has tokens that count
+	Choices   int  // answers asked for; 0 = 1
+	MaxTokens int  // that each of them may have; 0 = the request names no bound
 }
 
 // Config configures a Limiter.
 type Config struct {
 	Limits   []config.Limit
-	Memory   *Memory            // buckets of this process; keep one over reloads; nil = a new one
-	OnRefuse func(limit string) // called for each refusal with the limit's name; nil = nobody asks
+	Prices   config.Prices
+	Memory   *Memory                           // what this process counts; keep one over reloads; nil = a new one
+	OnRefuse func(limit string, enforced bool) // called for each refusal with the limit's name; nil = nobody asks
 }
 
 // Limiter applies all limits of a configuration. It is safe for concurrent use and needs no closing: a reload makes a new one
 // over the same Memory and Redis, and what the old one counted stays.
 type Limiter struct {
 	rules    []*rule
+	prices   []modelPrice
+	currency string
 	memory   *Memory
 	shared   *Redis
-	onRefuse func(string)
+	onRefuse func(string, bool)
+	reads    bool // some limit counts tokens
 	calls    sync.Pool
+}
+
+// modelPrice is the price of the models that globs name.
+type modelPrice struct {
+	models []string
+	price  price
 }
 
 // call is the scratch space of one Reserve.
 type call struct {
-	asks  []ask
-	bytes []byte // the keys, one after the other
-	ends  []int
+	asks   []ask
+	bytes  []byte // the keys, one after the other
+	ends   []int
+	strict int // bound on output tokens for a request that names none, set by a strict rule; 0 = none
 }
 
 // New makes a limiter. Without shared the buckets live in cfg.Memory. Its error names the limit that cannot be applied.
 func New(cfg Config, shared *Redis) (*Limiter, error) {
-	l := &Limiter{memory: cfg.Memory, shared: shared, onRefuse: cfg.OnRefuse}
+	l := &Limiter{memory: cfg.Memory, shared: shared, onRefuse: cfg.OnRefuse, currency: cfg.Prices.Currency}
 	if l.memory == nil {
 		l.memory = NewMemory(0, nil)
+	}
+	if l.onRefuse == nil {
+		l.onRefuse = func(string, bool) {}
 	}
 	names := make(map[string]bool, len(cfg.Limits))
 	for _, c := range cfg.Limits {
@@ -57,59 +77,98 @@ func New(cfg Config, shared *Redis) (*Limiter, error) {
 			return nil, fmt.Errorf("two limits are named %q", c.Name)
 		}
 		names[c.Name] = true
-		r, err := newRule(c)
+		r, err := newRule(c, l.currency)
 		if err != nil {
 			return nil, err
 		}
 		l.rules = append(l.rules, r)
+		for i := range r.shapes {
+			l.reads = l.reads || r.shapes[i].measure.isTokens() || r.shapes[i].measure == cost
+		}
+	}
+	for _, p := range cfg.Prices.Models {
+		m := modelPrice{p.Models, price{p.Input, p.Cached, p.Output}}
+		if m.price.cached == 0 {
+			m.price.cached = m.price.input
+		}
+		l.prices = append(l.prices, m)
 	}
 	l.calls.New = func() any { return new(call) }
 	return l, nil
 }
 
-// Reserve takes one request from every bucket that q falls into, or from none. It returns the tightest bucket, nil if no
-// limit matches. When it refuses it returns both: the bucket for the headers, and a RateLimited failure.
+// ReadsPrompt says whether Reserve wants to know Query.Prompt.
+func (l *Limiter) ReadsPrompt() bool { return l.reads }
+
+// Reserve takes what the request is expected to need from every bucket that q falls into, or from none. It returns the request's
+// place, nil if no limit matches, which the caller settles when the request ends. When it refuses it returns both: a place that
+// holds nothing, for the headers, and the failure.
 func (l *Limiter) Reserve(ctx context.Context, q *Query) (*Reservation, *failure.Error) {
 	if len(l.rules) == 0 {
 		return nil, nil
 	}
 	c := l.calls.Get().(*call) //nolint:errcheck // nothing else is put there
 	defer l.calls.Put(c)
-	l.fill(c, q, true)
+	now := l.memory.now()
+	l.fill(c, q, now, true)
 	if len(c.asks) == 0 {
 		return nil, nil
 	}
-	ok := l.take(ctx, c, q)
-	a, wait := tightest(c.asks)
+	r := &Reservation{limiter: l, model: q.Model, choices: max(1, q.Choices), MaxTokens: c.strict}
+	ok, fail := l.take(ctx, c, q, r, now)
+	if fail != nil {
+		return nil, fail
+	}
+	l.countDry(c)
+	r.look(c.asks)
 	if ok {
-		return a.reservation(), nil
+		r.hold(c.asks)
+		return r, nil
 	}
-	if l.onRefuse != nil {
-		l.onRefuse(a.rule.name)
+	a := tightest(c.asks)
+	l.onRefuse(a.rule.name, true)
+	return r, a.refusal()
+}
+
+// countDry counts what limits that refuse nobody would have refused.
+func (l *Limiter) countDry(c *call) {
+	told := "" // one call a limit: its asks stand together
+	for i := range c.asks {
+		if a := &c.asks[i]; a.soft && !a.taken && !a.fits() && a.rule.name != told {
+			told = a.rule.name
+			l.onRefuse(told, false)
+		}
 	}
-	return a.reservation(), a.refusal(wait)
 }
 
 // take asks the shared store, and the own one where there is none or it does not answer.
-func (l *Limiter) take(ctx context.Context, c *call, q *Query) (ok bool) {
+func (l *Limiter) take(ctx context.Context, c *call, q *Query, r *Reservation, now time.Time) (ok bool, fail *failure.Error) {
 	if l.shared == nil {
-		return l.memory.take(c.asks)
+		return l.memory.take(c.asks), nil
 	}
-	ok, err := l.shared.take(ctx, c.asks)
+	r.id = l.shared.newID()
+	ok, err := l.shared.take(ctx, r.id, c.asks)
 	if err == nil {
-		return ok
+		r.shared = true
+		return ok, nil
 	}
-	l.fill(c, q, false)
-	return l.memory.take(c.asks)
+	for i := range c.asks {
+		if rule := c.asks[i].rule; !rule.mayRunFree && rule.cfg.Enforce {
+			l.onRefuse(rule.name, true)
+			return false, failure.New(failure.LimitsAway, "Requests cannot be counted at the moment. Please try again.").After(time.Second).Because(err)
+		}
+	}
+	l.fill(c, q, now, false)
+	return l.memory.take(c.asks), nil
 }
 
 // fill collects the buckets that q falls into: the whole ones, or the share of them that this gateway may grant alone.
-func (l *Limiter) fill(c *call, q *Query, whole bool) {
-	c.asks, c.bytes, c.ends = c.asks[:0], c.bytes[:0], c.ends[:0]
+func (l *Limiter) fill(c *call, q *Query, now time.Time, whole bool) {
+	c.asks, c.bytes, c.ends, c.strict = c.asks[:0], c.bytes[:0], c.ends[:0], 0
 	subject := config.Subject{Model: q.Model, Path: q.Path, Consumer: q.Consumer, Headers: q.Headers}
 	for _, r := range l.rules {
-		if r.match.Covers(&subject) {
-			c.add(r, q, whole)
+		if r.cfg.Match.Covers(&subject) {
+			l.add(c, r, q, now, whole)
 		}
 	}
 	start := 0
@@ -120,15 +179,58 @@ func (l *Limiter) fill(c *call, q *Query, whole bool) {
 }
 
 // add appends the buckets of one rule.
-func (c *call) add(r *rule, q *Query, whole bool) {
-	for i := range r.buckets {
-		s := &r.buckets[i]
-		a := ask{rate: s.whole, shape: s, rule: r}
-		key := s.wholeKey
-		if !whole {
-			a.rate, key = s.share, s.shareKey
+func (l *Limiter) add(c *call, r *rule, q *Query, now time.Time, whole bool) {
+	use := Use{Input: q.Prompt}
+	if q.Generates && l.reads {
+		use.Output = l.output(c, r, q)
+	}
+	for i := range r.shapes {
+		s := &r.shapes[i]
+		p := s.periodAt(now)
+		a := ask{rate: s.rateOf(whole), shape: s, rule: r, soft: !r.cfg.Enforce}
+		a.amount = s.measure.amount(use, l.priceOf(q.Model))
+		a.need = a.units(a.amount)
+		switch {
+		case s.measure == concurrency:
+			a.mode, a.keeps = places, keptTotals
+		case s.measure.settles():
+			a.mode = leased
 		}
-		c.bytes = r.appendValues(append(c.bytes, key...), q)
+		if p != nil {
+			a.until, a.keeps = p.end.Sub(now), p.end.Sub(now)+time.Hour
+		}
+		if s.whole.per == config.Total {
+			a.until, a.keeps = never, keptTotals
+		}
+		start := len(c.bytes)
+		c.bytes = r.appendTag(c.bytes, q)
+		a.tag = len(c.bytes) - start
+		c.bytes = s.appendBound(c.bytes, r.name, a.rate, p)
 		c.asks, c.ends = append(c.asks, a), append(c.ends, len(c.bytes))
 	}
+}
+
+// output returns the tokens that a rule sets aside for the answers of q.
+func (l *Limiter) output(c *call, r *rule, q *Query) int {
+	choices := max(1, q.Choices)
+	if !r.strict {
+		return choices * l.memory.outputs.expect(q.Model, q.MaxTokens)
+	}
+	if q.MaxTokens > 0 {
+		return choices * q.MaxTokens
+	}
+	if c.strict == 0 || r.cfg.MaxOutput < c.strict {
+		c.strict = r.cfg.MaxOutput
+	}
+	return choices * r.cfg.MaxOutput
+}
+
+// priceOf returns the price of a model; free where none is named.
+func (l *Limiter) priceOf(model string) *price {
+	for i := range l.prices {
+		if config.AnyGlob(l.prices[i].models, model) {
+			return &l.prices[i].price
+		}
+	}
+	return new(price)
 }

@@ -247,7 +247,7 @@ func TestReserve_TellsRefusals(t *testing.T) {
 	var refused []string
 	l := newLimiter(t, limit.Config{
 		Limits:   []config.Limit{{Name: "x", Requests: []config.Rate{per(1, time.Hour)}}},
-		OnRefuse: func(name string) { refused = append(refused, name) },
+		OnRefuse: func(name string, _ bool) { refused = append(refused, name) },
 	}, nil)
 	passes(t, l, limit.Query{}, 3)
 	if !slices.Equal(refused, []string{"x", "x"}) {

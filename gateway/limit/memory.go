@@ -9,34 +9,21 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// ask is one bucket from which a request wants to take, and the store's answer.
-type ask struct {
-	key   []byte
-	rate  *rate
-	shape *shape
-	rule  *rule
-	shard uint32
-
-	level int64 // in units: after taking, or as found when the request is refused
-}
-
-// fits reports whether the bucket has room for the request.
-func (a *ask) fits() bool { return a.level >= a.rate.cost }
-
 const (
 	shards           = 64 // one bit of a word each
 	defaultBuckets   = 100_000
 	sweptOnInsertion = 8
 )
 
-// Memory holds buckets in this process. It is safe for concurrent use; keep one over reloads, so that unchanged limits go on
-// from their levels.
+// Memory holds buckets in this process, and what it has learned about answers. It is safe for concurrent use; keep one over reloads,
+// so that unchanged limits go on from where they were.
 type Memory struct {
-	now    func() time.Time
-	epoch  time.Time
-	most   int // buckets in a shard
-	shards [shards]shard
-	lost   atomic.Uint64
+	now     func() time.Time
+	epoch   time.Time
+	most    int // buckets in a shard
+	shards  [shards]shard
+	lost    atomic.Uint64
+	outputs *forecast
 }
 
 // shard is a part of the buckets.
@@ -46,11 +33,11 @@ type shard struct {
 	_       [48]byte // shards on cache lines of their own
 }
 
-// bucket is a level at a time, both as of the last request that passed. A bucket that is full is the same as none.
+// bucket is a debt at a time, both as of the last change. A bucket without debt is the same as none.
 type bucket struct {
-	level  int64
+	debt   int64
 	at     int64 // microseconds since the epoch
-	fullAt int64
+	freeAt int64 // when the bucket need not be remembered any more
 }
 
 // NewMemory returns an empty store for about most buckets (0 = 100,000). Full buckets are dropped as new ones come; when none
@@ -63,7 +50,7 @@ func NewMemory(most int, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{now: now, epoch: now(), most: max(1, most/shards)}
+	m := &Memory{now: now, epoch: now(), most: max(1, most/shards), outputs: newForecast()}
 	for i := range m.shards {
 		m.shards[i].buckets = make(map[string]*bucket)
 	}
@@ -85,30 +72,50 @@ func (m *Memory) Len() int {
 // Lost returns how many buckets were dropped before they were full.
 func (m *Memory) Lost() uint64 { return m.lost.Load() }
 
-// take takes one request from every bucket, or from none if one of them is short, and fills in the levels.
+// take takes what the asks need from every bucket, or from none if one of them is short and refuses, and fills in the debts.
 func (m *Memory) take(asks []ask) (ok bool) {
 	held := m.lock(asks)
+	defer m.unlock(held)
 	now := m.now().Sub(m.epoch).Microseconds()
 	ok = true
 	for i := range asks {
 		a := &asks[i]
-		a.level = m.shards[a.shard].level(a, now)
-		ok = ok && a.fits()
+		a.debt = m.shards[a.shard].debt(a.key, a.rate, now)
+		ok = ok && (a.soft || a.fits())
 	}
-	if ok {
-		for i := range asks {
-			m.put(&asks[i], now)
+	for i := range asks {
+		a := &asks[i]
+		if a.taken = ok && a.fits(); a.taken {
+			a.debt += a.need
+			m.put(a.shard, a.key, bucket{a.debt, now, now + a.rate.forgotten(a.debt, a.keeps)})
 		}
 	}
-	m.unlock(held)
 	return ok
 }
+
+// change adds to the debt of one bucket and returns what it is then.
+func (m *Memory) change(key string, r *rate, by int64, keeps time.Duration) (debt int64) {
+	shard := shardOf([]byte(key))
+	s := &m.shards[shard]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now().Sub(m.epoch).Microseconds()
+	debt = r.changed(s.debt([]byte(key), r, now), by)
+	if debt == 0 {
+		delete(s.buckets, key)
+		return 0
+	}
+	m.put(shard, []byte(key), bucket{debt, now, now + r.forgotten(debt, keeps)})
+	return debt
+}
+
+func shardOf(key []byte) uint32 { return uint32(xxhash.Sum64(key) % shards) }
 
 // lock locks the shards of the asks, lowest first, and returns them as bits.
 func (m *Memory) lock(asks []ask) (held uint64) {
 	for i := range asks {
 		a := &asks[i]
-		a.shard = uint32(xxhash.Sum64(a.key) % shards)
+		a.shard = shardOf(a.key)
 		held |= 1 << a.shard
 	}
 	for rest := held; rest != 0; rest &= rest - 1 {
@@ -123,37 +130,37 @@ func (m *Memory) unlock(held uint64) {
 	}
 }
 
-// level returns the level of the ask's bucket now.
-func (s *shard) level(a *ask, now int64) int64 {
-	b := s.buckets[string(a.key)]
-	if b == nil {
-		return a.rate.full
+// debt returns the debt of a bucket now.
+func (s *shard) debt(key []byte, r *rate, now int64) int64 {
+	b := s.buckets[string(key)]
+	if b == nil || b.freeAt <= now {
+		return 0
 	}
-	return a.rate.refilled(b.level, now-b.at)
+	return r.refilled(b.debt, now-b.at)
 }
 
-// put takes the request out of the ask's bucket.
-func (m *Memory) put(a *ask, now int64) {
-	s := &m.shards[a.shard]
-	a.level -= a.rate.cost
-	b := s.buckets[string(a.key)]
-	if b == nil {
-		s.sweep(now)
-		if len(s.buckets) >= m.most {
-			s.dropFullest()
-			m.lost.Add(1)
-		}
-		b = new(bucket)
-		s.buckets[string(a.key)] = b
+// put remembers the bucket as it is now.
+func (m *Memory) put(shard uint32, key []byte, now bucket) {
+	s := &m.shards[shard]
+	if b := s.buckets[string(key)]; b != nil {
+		now.at = max(now.at, b.at)
+		*b = now
+		return
 	}
-	b.level, b.at, b.fullAt = a.level, max(now, b.at), now+a.rate.untilFull(a.level)
+	s.sweep(now.at)
+	if len(s.buckets) >= m.most {
+		s.dropFullest()
+		m.lost.Add(1)
+	}
+	fresh := now // only a new bucket goes to the heap
+	s.buckets[string(key)] = &fresh
 }
 
-// sweep looks at a few buckets and drops those that are full again.
+// sweep looks at a few buckets and drops those that need not be remembered.
 func (s *shard) sweep(now int64) {
 	looked := 0
 	for key, b := range s.buckets {
-		if b.fullAt <= now {
+		if b.freeAt <= now {
 			delete(s.buckets, key)
 		}
 		if looked++; looked == sweptOnInsertion {
@@ -168,7 +175,7 @@ func (s *shard) dropFullest() {
 	var first *bucket
 	looked := 0
 	for key, b := range s.buckets {
-		if first == nil || b.fullAt < first.fullAt {
+		if first == nil || b.freeAt < first.freeAt {
 			fullest, first = key, b
 		}
 		if looked++; looked == sweptOnInsertion {

@@ -4,30 +4,36 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/warmlane/warmlane/gateway/config"
 )
 
-// rate is the shape of a bucket. Its level is counted in units so fine that refilling is exact in integers: one microsecond
-// brings gain units, one request takes cost units, and the bucket holds full units.
+// rate is the shape of a bucket. What has been taken out of a bucket is its debt, counted in units so fine that refilling is exact
+// in integers: one microsecond brings gain units, one thing (a request, a token) takes cost units, and the bucket holds full units.
+// Where gain is 0 nothing is refilled: a calendar period has a bucket of its own, and a place among concurrent requests is given back.
 type rate struct {
-	spec     string // such as 10/s
-	size     int64  // requests in a full bucket
-	sizeText string
-	gain     int64
-	cost     int64
-	full     int64
+	spec string // such as 10/s; without its number where buckets outlive a change of it
+	size int64  // things in a full bucket
+	per  time.Duration
+	gain int64
+	cost int64
+	full int64
 }
 
-// mostUnits keeps levels exact in the doubles with which Redis' scripts count.
+// mostUnits keeps debts exact in the doubles with which Redis' scripts count.
 const mostUnits = 1 << 52
 
 func newRate(n int64, per time.Duration) (*rate, error) {
-	period := per.Microseconds()
-	if n < 1 || period < 1 {
+	if n < 1 || per.Microseconds() < 1 {
 		return nil, fmt.Errorf("%d in %s is no rate", n, per)
 	}
+	if config.Calendar(per) {
+		return &rate{spec: unit(per, "", "", "", "day", "month"), size: n, per: per, cost: 1, full: n}, nil
+	}
+	period := per.Microseconds()
 	g := gcd(n, period)
 	r := &rate{
-		spec: spec(n, per), size: n, sizeText: strconv.FormatInt(n, 10),
+		spec: strconv.FormatInt(n, 10) + "/" + unit(per, "s", "min", "h", "", ""), size: n, per: per,
 		gain: n / g, cost: period / g,
 	}
 	if r.cost > mostUnits/n {
@@ -37,48 +43,73 @@ func newRate(n int64, per time.Duration) (*rate, error) {
 	return r, nil
 }
 
-// share returns the part of r that one gateway grants while the shared store is away: half, at least one request.
-func (r *rate) share(per time.Duration) (*rate, error) { return newRate(max(1, r.size/2), per) }
+// newPlaces is the shape of a bucket for n requests at a time.
+func newPlaces(n int64) *rate { return &rate{spec: "places", size: n, cost: 1, full: n} }
 
-// refilled returns the level after the bucket stood for elapsed microseconds. Time that ran backwards brings nothing.
-func (r *rate) refilled(level, elapsed int64) int64 {
-	if elapsed <= 0 {
-		return level
+// share returns the part of r that one gateway grants while the shared store is away: half, at least one.
+func (r *rate) share() (*rate, error) {
+	half := max(1, r.size/2)
+	if r.per == 0 {
+		return newPlaces(half), nil
 	}
-	if elapsed >= r.untilFull(level) {
-		return r.full
-	}
-	return level + elapsed*r.gain
+	return newRate(half, r.per)
 }
 
-// untilFull returns the microseconds until a bucket at level is full.
-func (r *rate) untilFull(level int64) int64 { return ceilDiv(r.full-level, r.gain) }
+// units returns what n things take. More than can be counted is as much as can be.
+func (r *rate) units(n int64) int64 {
+	if n > mostUnits/r.cost {
+		return mostUnits
+	}
+	return max(0, n) * r.cost
+}
 
-// wait returns the microseconds until a bucket at level has room for one request; 0 = it has.
-func (r *rate) wait(level int64) int64 {
-	if level >= r.cost {
+// refilled returns the debt after the bucket stood for elapsed microseconds. Time that ran backwards brings nothing.
+func (r *rate) refilled(debt, elapsed int64) int64 {
+	if elapsed <= 0 || r.gain == 0 {
+		return debt
+	}
+	if elapsed >= r.untilFull(debt) {
+		return min(debt, 0)
+	}
+	return debt - elapsed*r.gain
+}
+
+// changed returns the debt after what was taken turned out to be more or, with a change below zero, less. A refilled bucket never
+// holds more than full; a quota does after it was topped up.
+func (r *rate) changed(debt, change int64) int64 {
+	debt = min(mostUnits, debt+change)
+	if r.gain > 0 {
+		return max(0, debt)
+	}
+	return debt
+}
+
+// untilFull returns the microseconds until a bucket with that debt is full.
+func (r *rate) untilFull(debt int64) int64 { return ceilDiv(max(0, debt), r.gain) }
+
+// forgotten returns the microseconds after which a bucket with that debt need not be remembered.
+func (r *rate) forgotten(debt int64, keeps time.Duration) int64 {
+	if r.gain > 0 {
+		return r.untilFull(debt)
+	}
+	return keeps.Microseconds()
+}
+
+// fits reports whether a bucket with that debt has room for need units.
+func (r *rate) fits(debt, need int64) bool { return r.full-debt >= need }
+
+// wait returns the microseconds until a bucket with that debt has room for need units; 0 = it has.
+func (r *rate) wait(debt, need int64) int64 {
+	if r.fits(debt, need) {
 		return 0
 	}
-	return ceilDiv(r.cost-level, r.gain)
+	return ceilDiv(need-(r.full-debt), r.gain)
 }
 
-// left returns how many requests a bucket at level has room for.
-func (r *rate) left(level int64) int64 { return max(0, level/r.cost) }
+// left returns how many things a bucket with that debt has room for.
+func (r *rate) left(debt int64) int64 { return max(0, (r.full-debt)/r.cost) }
 
-// describe returns the rate in words for a caller.
-func describe(n int64, per time.Duration) string {
-	things := "requests"
-	if n == 1 {
-		things = "request"
-	}
-	return fmt.Sprintf("%d %s per %s", n, things, unit(per, "second", "minute", "hour"))
-}
-
-func spec(n int64, per time.Duration) string {
-	return strconv.FormatInt(n, 10) + "/" + unit(per, "s", "min", "h")
-}
-
-func unit(per time.Duration, second, minute, hour string) string {
+func unit(per time.Duration, second, minute, hour, day, month string) string {
 	switch per {
 	case time.Second:
 		return second
@@ -86,6 +117,12 @@ func unit(per time.Duration, second, minute, hour string) string {
 		return minute
 	case time.Hour:
 		return hour
+	case config.Day:
+		return day
+	case config.Month:
+		return month
+	case config.Total:
+		return "total"
 	default:
 		return per.String()
 	}

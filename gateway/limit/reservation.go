@@ -1,79 +1,96 @@
 package limit
 
 import (
-	"fmt"
-	"strconv"
+	"sync/atomic"
 	"time"
-
-	"github.com/warmlane/warmlane/gateway/failure"
 )
 
-// Header is a set of response headers; *fasthttp.ResponseHeader is one.
-type Header interface{ Set(name, value string) }
-
-// Reservation is a request's place in its limits, seen from the tightest bucket: that which refuses longest, else that
-// which has room for the fewest further requests.
+// Reservation is a request's place in its limits. It is settled once, when the request ends; until then what it took stays taken, and in
+// Redis it is leased, so that it comes back when this process dies.
 type Reservation struct {
-	Limit     string        // the limit's name
-	Size      int64         // requests in the full bucket
-	Remaining int64         // requests for which there is room now
-	Reset     time.Duration // until the bucket is full again
+	// MaxTokens is the bound on output tokens that must go to the engine, because a strict limit has set it aside for a request that
+	// names none; 0 = none.
+	MaxTokens int
 
-	sizeText string
+	limiter *Limiter
+	model   string
+	choices int
+	seen    []seen // every bucket, for the headers
+	claims  []claim
+	id      string // in Redis
+	shared  bool   // the claims are in Redis
+	settled atomic.Bool
 }
 
-// WriteTo sets x-ratelimit-limit-requests, -remaining-requests and -reset-requests as OpenAI does. It sets nothing on nil.
-func (r *Reservation) WriteTo(h Header) {
-	if r == nil {
+// claim is what a reservation holds of one bucket.
+type claim struct {
+	key     string
+	tag     int
+	rate    *rate
+	measure measure
+	need    int64 // units
+	mode    mode
+	keeps   time.Duration
+}
+
+// hold notes what was taken.
+func (r *Reservation) hold(asks []ask) {
+	for i := range asks {
+		a := &asks[i]
+		if !a.taken {
+			continue
+		}
+		r.claims = append(r.claims, a.claim())
+	}
+	if r.shared {
+		r.limiter.shared.open(r.id, r.claims)
+	}
+}
+
+// claim is what was taken for the ask.
+func (a *ask) claim() claim {
+	return claim{
+		key: string(a.key), tag: a.tag, rate: a.rate, measure: a.shape.measure, need: a.need,
+		mode: a.mode, keeps: a.keeps,
+	}
+}
+
+// Settle gives back what the request did not use and charges what it used beyond its reservation. It does not wait; on nil, and
+// when called again, it does nothing. Only complete answers tell how long those of the model are.
+func (r *Reservation) Settle(u Use, complete bool) {
+	if r == nil || r.settled.Swap(true) || r.limiter == nil {
 		return
 	}
-	h.Set("x-ratelimit-limit-requests", r.sizeText)
-	h.Set("x-ratelimit-remaining-requests", strconv.FormatInt(r.Remaining, 10))
-	h.Set("x-ratelimit-reset-requests", r.Reset.Round(time.Millisecond).String())
-}
-
-// tightest returns the tightest of the asks and how long its bucket makes the next request wait, which is this one if it was
-// refused.
-func tightest(asks []ask) (a *ask, wait time.Duration) {
-	for i := range asks {
-		b := &asks[i]
-		w := time.Duration(b.rate.wait(b.level)) * time.Microsecond
-		if a == nil || w > wait || w == wait && b.rate.left(b.level) < a.rate.left(a.level) {
-			a, wait = b, w
+	if complete {
+		r.limiter.memory.outputs.observe(r.model, u.Output/r.choices)
+	}
+	p := r.limiter.priceOf(r.model)
+	changes := make([]change, 0, len(r.claims))
+	for i := range r.claims {
+		c := &r.claims[i]
+		if c.mode == final {
+			continue
 		}
+		actual := int64(0)
+		if c.mode == leased {
+			actual = c.rate.units(c.measure.amount(u, p))
+		}
+		changes = append(changes, change{c, actual})
 	}
-	return a, wait
+	if len(changes) == 0 {
+		return
+	}
+	if r.shared {
+		r.limiter.shared.settle(r.id, changes)
+		return
+	}
+	for _, ch := range changes {
+		r.limiter.memory.change(ch.claim.key, ch.claim.rate, ch.actual-ch.claim.need, ch.claim.keeps)
+	}
 }
 
-func (a *ask) reservation() *Reservation {
-	return &Reservation{
-		Limit: a.rule.name, Size: a.rate.size, Remaining: a.rate.left(a.level),
-		Reset:    time.Duration(a.rate.untilFull(a.level)) * time.Microsecond,
-		sizeText: a.rate.sizeText,
-	}
-}
-
-// longestRetry is the longest time that SDKs are told to come back after: they sleep inside their caller's call, and beyond
-// two minutes the Python SDK gives up at once anyway.
-const longestRetry = 120 * time.Second
-
-// refusal returns the failure of a request that a's bucket makes wait.
-func (a *ask) refusal(wait time.Duration) *failure.Error {
-	e := failure.New(failure.RateLimited, fmt.Sprintf(
-		"Too many requests: the limit %q of %s is used up. Try again in %s.", a.rule.name, a.shape.words, spoken(wait)))
-	e.RetryAfter = min(wait, longestRetry)
-	e.Final = wait > longestRetry
-	return e
-}
-
-// spoken returns a time to wait in words, rounded up.
-func spoken(d time.Duration) string {
-	n, word := ceilDiv(int64(d), int64(time.Second)), "second"
-	if n >= 120 {
-		n, word = ceilDiv(int64(d), int64(time.Minute)), "minute"
-	}
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
+// change is what came of a claim.
+type change struct {
+	claim  *claim
+	actual int64 // units used
 }

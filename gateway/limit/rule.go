@@ -1,118 +1,107 @@
 package limit
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"net/netip"
-	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
 )
 
 // rule is one limit of the configuration, ready to be applied.
 type rule struct {
-	name    string
-	match   config.Match
-	by      []config.By
-	buckets []shape
+	name       string
+	cfg        config.Limit
+	shapes     []shape
+	strict     bool // reserves all that an answer may use
+	mayRunFree bool // while the shared store is away
 }
 
-// shape is one rate of a rule: as configured, and the share of it that counts while the shared store is away.
+// shape is one bound of a rule: as configured, and the share of it that counts while the shared store is away.
 type shape struct {
-	whole, share       *rate
-	wholeKey, shareKey string // how the keys of its buckets begin
-	words              string // for the caller
+	measure      measure
+	whole, share *rate
+	policy       string // its name in headers
+	words        string // for the caller
+	zone         *time.Location
+	period       atomic.Pointer[period] // of the last request, for bounds of the calendar
 }
 
-func newRule(c config.Limit) (*rule, error) {
-	r := &rule{name: c.Name, match: c.Match, by: c.By}
-	seen := make(map[config.Rate]bool, len(c.Requests))
-	for _, cr := range c.Requests {
-		if seen[cr] {
-			continue
+func newRule(c config.Limit, currency string) (*rule, error) {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("reading limit %q: %w", c.Name, err)
+	}
+	r := &rule{name: c.Name, cfg: c, strict: c.Reserve == config.ReserveStrict, mayRunFree: c.RedisDown != config.RedisRefuse}
+	for _, list := range []struct {
+		measure measure
+		rates   []config.Rate
+	}{{requests, c.Requests}, {tokens, c.Tokens}, {inputTokens, c.InputTokens}, {outputTokens, c.OutputTokens}, {cost, rates(c.Cost)}} {
+		for _, cr := range list.rates {
+			whole, err := newRate(cr.N, cr.Per)
+			if err != nil {
+				return nil, fmt.Errorf("reading limit %q: %w", c.Name, err)
+			}
+			if err := r.add(list.measure, whole, zone, currency); err != nil {
+				return nil, err
+			}
 		}
-		seen[cr] = true
-		s, err := newShape(c.Name, cr)
-		if err != nil {
-			return nil, fmt.Errorf("reading limit %q: %w", c.Name, err)
-		}
-		r.buckets = append(r.buckets, s)
+	}
+	if c.Concurrency > 0 {
+		return r, r.add(concurrency, newPlaces(int64(c.Concurrency)), zone, currency)
 	}
 	return r, nil
 }
 
-func newShape(name string, c config.Rate) (shape, error) {
-	whole, err := newRate(c.N, c.Per)
-	if err != nil {
-		return shape{}, err
+func rates(spends []config.Spend) []config.Rate {
+	list := make([]config.Rate, len(spends))
+	for i, s := range spends {
+		list[i] = config.Rate(s)
 	}
-	share, err := whole.share(c.Per)
-	if err != nil {
-		return shape{}, err
-	}
-	return shape{
-		whole: whole, share: share,
-		wholeKey: string(appendPart(appendPart(nil, name), whole.spec)),
-		shareKey: string(appendPart(appendPart(nil, name), share.spec)),
-		words:    describe(c.N, c.Per),
-	}, nil
+	return list
 }
 
-// appendValues appends what tells the buckets of r apart for q. A value that the request lacks is the empty one: leaving out
-// the field does not escape the limit.
-func (r *rule) appendValues(key []byte, q *Query) []byte {
-	for i := range r.by {
-		key = appendValue(key, &r.by[i], q)
-	}
-	return key
-}
-
-func appendValue(key []byte, by *config.By, q *Query) []byte {
-	switch by.Kind {
-	case config.ByConsumer:
-		return appendPart(key, q.Consumer)
-	case config.ByUser:
-		return appendPart(key, q.User)
-	case config.ByModel:
-		return appendPart(key, q.Model)
-	case config.ByRoute:
-		return appendPart(key, q.Route)
-	case config.ByIP:
-		return appendAddress(key, q.IP)
-	case config.ByHeader:
-		if q.Headers == nil {
-			return appendPart(key, "")
-		}
-		return appendPart(key, q.Headers.Peek(by.Header))
-	default:
-		panic(fmt.Sprintf("BUG: limit by unknown kind %d", by.Kind))
-	}
-}
-
-// longest is the length up to which a value stands in a key as it is.
-const longest = 64
-
-// appendPart appends one value with its length before it, so that no two lists of values make one key. Long values enter by
-// their SHA-256: keys stay short whatever a caller sends.
-func appendPart[T string | []byte](key []byte, value T) []byte {
-	key = strconv.AppendInt(key, int64(len(value)), 10)
-	key = append(key, ':')
-	if len(value) <= longest {
-		return append(key, value...)
-	}
-	digest := sha256.Sum256([]byte(value))
-	return hex.AppendEncode(key, digest[:])
-}
-
-// appendAddress appends a client's address. The addresses of one IPv6 /64 belong to one host and count as one.
-func appendAddress(key []byte, ip netip.Addr) []byte {
-	ip = ip.Unmap()
-	if ip.Is6() {
-		if net, err := ip.WithZone("").Prefix(64); err == nil {
-			ip = net.Addr()
+func (r *rule) add(m measure, whole *rate, zone *time.Location, currency string) error {
+	for i := range r.shapes {
+		if s := &r.shapes[i]; s.measure == m && s.whole.size == whole.size && s.whole.per == whole.per {
+			return nil
 		}
 	}
-	var text [48]byte
-	return appendPart(key, ip.AppendTo(text[:0]))
+	share, err := whole.share()
+	if err != nil {
+		return fmt.Errorf("reading limit %q: %w", r.name, err)
+	}
+	r.shapes = append(r.shapes, shape{
+		measure: m, whole: whole, share: share, zone: zone,
+		policy: policyName(r.name, m, whole), words: m.describe(whole.size, whole.per, currency),
+	})
+	return nil
+}
+
+func policyName(limit string, m measure, r *rate) string {
+	if m == concurrency {
+		return limit + ":concurrency"
+	}
+	return limit + ":" + m.word() + "/" + unit(r.per, "s", "min", "h", "day", "month")
+}
+
+// periodAt returns the period around now of a bound of the calendar, nil for others.
+func (s *shape) periodAt(now time.Time) *period {
+	if !config.Calendar(s.whole.per) {
+		return nil
+	}
+	if p := s.period.Load(); p != nil && p.holds(now) {
+		return p
+	}
+	p := periodAt(s.whole.per, now, s.zone)
+	s.period.Store(p)
+	return p
+}
+
+// rateOf returns the rate that counts: the whole one, or this gateway's share of it.
+func (s *shape) rateOf(whole bool) *rate {
+	if whole {
+		return s.whole
+	}
+	return s.share
 }

@@ -61,7 +61,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, c *clock, limiter func(..
 		server.SetTime(c.Now())
 		shared := openRedis(t, limit.RedisConfig{URL: "redis://" + server.Addr(), Timeout: time.Second})
 		test(t, c, func(limits ...config.Limit) *limit.Limiter {
-			l := newLimiter(t, limit.Config{Limits: limits}, shared)
+			l := newLimiter(t, limit.Config{Limits: limits, Memory: limit.NewMemory(0, c.Now)}, shared)
 			t.Cleanup(func() {
 				if !shared.Up() {
 					t.Error("the limits were not kept in Redis")
@@ -72,8 +72,12 @@ func onEachStore(t *testing.T, test func(t *testing.T, c *clock, limiter func(..
 	})
 }
 
+// newLimiter makes a limiter whose limits refuse, as limits do by default.
 func newLimiter(t testing.TB, cfg limit.Config, shared *limit.Redis) *limit.Limiter {
 	t.Helper()
+	for i := range cfg.Limits {
+		cfg.Limits[i].Enforce = true
+	}
 	l, err := limit.New(cfg, shared)
 	if err != nil {
 		t.Fatal(err)

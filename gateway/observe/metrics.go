@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,7 @@ func (m *Metrics) define() {
 	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
-	m.refusals = counters("limit_refusals_total", "Requests that a limit refused.", "limit")
+	m.refusals = counters("limit_refusals_total", "Requests that a limit refused (enforced=true) or would have refused (enforced=false).", "limit", "enforced")
 	m.turnedAway = counters("connections_refused_total", "Connections of clients that a bound refused: all (max_connections) or address (max_connections_per_ip).", "bound")
 	m.guarded = counters("guard_matches_total", "What content rules found, by rule, side (input, output) and action.", "rule", "side", "action")
 	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
@@ -107,7 +108,7 @@ func (m *Metrics) Serve(models, pools, limits []string) {
 		m.denied.WithLabelValues(name) // so that it shows as 0
 	}
 	for _, name := range limits {
-		m.refusals.WithLabelValues(name) // so that it shows as 0
+		m.refusals.WithLabelValues(name, "true") // so that it shows as 0
 	}
 }
 
@@ -156,9 +157,9 @@ func (m *Metrics) Lane(model, pool string) *Lane {
 // ConnectionRefused counts a connection that the bound, all or address, refused.
 func (m *Metrics) ConnectionRefused(bound string) { m.turnedAway.WithLabelValues(bound).Inc() }
 
-// LimitRefused counts a request that the limit refused.
-func (m *Metrics) LimitRefused(limit string) {
-	m.refusals.WithLabelValues(m.known.Load().limit(limit)).Inc()
+// LimitRefused counts a request that the limit refused, or would have refused if it were enforced.
+func (m *Metrics) LimitRefused(limit string, enforced bool) {
+	m.refusals.WithLabelValues(m.known.Load().limit(limit), strconv.FormatBool(enforced)).Inc()
 }
 
 // RetryDenied counts a retry that the pool's budget did not allow.

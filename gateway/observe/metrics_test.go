@@ -93,7 +93,7 @@ func TestMetrics_AnsweredRequest(t *testing.T) {
 		warmlane_bytes_total{direction="in"} 4211
 		warmlane_bytes_total{direction="out"} 51234
 		warmlane_failures_total{failure="rate_limited"} 0
-		warmlane_limit_refusals_total{limit="per-user"} 0`)
+		warmlane_limit_refusals_total{enforced="true",limit="per-user"} 0`)
 }
 
 func TestMetrics_UnknownIsNotCounted(t *testing.T) {
@@ -121,8 +121,8 @@ func TestMetrics_Failures(t *testing.T) {
 		m.Began()
 		m.Record(&r)
 	}
-	m.LimitRefused("per-user")
-	m.LimitRefused("long gone")
+	m.LimitRefused("per-user", true)
+	m.LimitRefused("long gone", false)
 	expect(t, reg, `
 		warmlane_requests_total{model="llama3",pool="none",status="429"} 1
 		warmlane_requests_total{model="none",pool="none",status="none"} 1
@@ -131,8 +131,8 @@ func TestMetrics_Failures(t *testing.T) {
 		warmlane_failures_total{failure="other"} 1
 		warmlane_request_seconds_count{model="llama3",pool="none"} 0
 		warmlane_requests_in_flight 0
-		warmlane_limit_refusals_total{limit="per-user"} 1
-		warmlane_limit_refusals_total{limit="other"} 1`)
+		warmlane_limit_refusals_total{enforced="true",limit="per-user"} 1
+		warmlane_limit_refusals_total{enforced="false",limit="other"} 1`)
 }
 
 func TestMetrics_CallersMakeNoLabels(t *testing.T) {

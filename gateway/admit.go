@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
+	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/tokenize"
+)
+
+// admit takes the request's place in its limits.
+func (x *exchange) admit() *failure.Error {
+	if len(x.state.cfg.Limits) == 0 {
+		return nil
+	}
+	q := limit.Query{
+		User: x.user(), Model: x.view.Model, Route: x.route.Name,
+		Generates: writes(x.ep.Family), Choices: x.view.N, MaxTokens: x.view.MaxTokens,
+	}
+	if x.state.limits.ReadsPrompt() {
+		x.expected = x.estimatePrompt()
+		q.Prompt = x.expected
+	}
+	fail := x.reserve(&q)
+	if x.place != nil && x.place.MaxTokens > 0 {
+		x.view.Bound(x.place.MaxTokens)
+	}
+	return fail
+}
+
+// reserve asks the limits for the request's place.
+func (x *exchange) reserve(q *limit.Query) *failure.Error {
+	if len(x.state.cfg.Limits) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
+	defer cancel()
+	q.Consumer, q.Path, q.IP, q.Headers = x.consumer.Name, x.rec.Path, x.clientIP(), &x.ctx.Request.Header
+	place, fail := x.state.limits.Reserve(ctx, q)
+	x.place = place
+	return fail
+}
+
+// writes says whether answers of the family are text that counts as output.
+func writes(f api.Family) bool {
+	return f == api.Chat || f == api.Completions || f == api.Responses || f == api.Messages
+}
+
+// estimatePrompt is how many tokens the prompt has, as the first target's engines are known to count.
+func (x *exchange) estimatePrompt() int {
+	var estimator *tokenize.Estimator
+	if p := x.state.pools[x.route.Targets[0].Pool]; p != nil {
+		estimator = p.tokens
+	}
+	x.ensureBuilder()
+	x.builder.Reset()
+	return x.builder.Build(&x.view.Source, estimator).Tokens
+}
+
+// settleLimits gives back what the request has set aside and not used.
+func (x *exchange) settleLimits(fail *failure.Error) {
+	if x.place == nil {
+		return
+	}
+	x.place.Settle(x.used(), fail == nil)
+}
+
+// used is what the request used, by the engine's count where it told one and by our own elsewhere. One that no engine has answered,
+// or answered with an error, used nothing.
+func (x *exchange) used() limit.Use {
+	if x.relay == nil || x.relay.Attempt.Head.StatusCode() >= 400 {
+		return limit.Use{}
+	}
+	u := limit.Use{Input: x.usage.Prompt, Cached: max(0, x.usage.Cached), Output: x.usage.Output}
+	if u.Input < 0 {
+		u.Input = x.expected
+	}
+	if u.Output < 0 && writes(x.ep.Family) {
+		u.Output = x.passed + 1
+	}
+	u.Output = max(0, u.Output)
+	return u
+}
