@@ -84,10 +84,10 @@ func (r *Reservation) ietf(h Header) {
 
 // policyUnit is the parameter that names what is counted; requests need none.
 func (s *shape) policyUnit() string {
-	switch {
-	case s.measure == concurrency:
+	switch s.measure {
+	case concurrency:
 		return `;qu="concurrent-requests"`
-	case s.measure == requests:
+	case requests:
 		return ""
 	}
 	return `;qu="` + strings.ReplaceAll(s.measure.word(), "_", "-") + `"`
