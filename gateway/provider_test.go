@@ -318,3 +318,73 @@ func TestProvider_KeysAreNeverTold(t *testing.T) {
 		t.Error("nothing is told of keys at all")
 	}
 }
+
+// Services with protocols of their own answer in OpenAI's, streamed and whole, and are accounted for like any other.
+func TestProvider_Translated(t *testing.T) {
+	anthropic := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/messages" || r.Header.Get("X-Api-Key") != "sk-out" || r.Header.Get("Authorization") != "" {
+			status(404, `{"type":"error","error":{"type":"not_found_error","message":"nothing here"}}`)(w, r)
+			return
+		}
+		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"stream":true`) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Anthropic-Organization-Id", "org-hidden")
+			_, _ = io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"hi!"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":2}}`)
+			return
+		}
+		events(w,
+			"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude\",\"content\":[],\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n",
+			"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+			"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"hi!\"}}\n\n",
+			"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+			"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n",
+			"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
+	}
+	gemini := func(w http.ResponseWriter, r *http.Request) {
+		whole := `{"candidates":[{"content":{"parts":[{"text":"hi!"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":2,"totalTokenCount":11},"responseId":"r1"}`
+		switch {
+		case r.Header.Get("X-Goog-Api-Key") != "sk-out":
+			w.WriteHeader(401)
+		case strings.HasSuffix(r.URL.Path, ":streamGenerateContent"):
+			events(w, "data: "+whole+"\r\n\r\n")
+		case strings.HasSuffix(r.URL.Path, ":generateContent"):
+			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+			_, _ = io.WriteString(w, whole)
+		default:
+			w.WriteHeader(404)
+		}
+	}
+	for kind, serve := range map[string]http.HandlerFunc{"anthropic": anthropic, "gemini": gemini} {
+		t.Run(kind, func(t *testing.T) {
+			s := engine(t, serve)
+			r := newRig(t, outsiders(s.URL, "kind: "+kind+", keys: [sk-out]"))
+			a := r.post(chat, streamChat)
+			if a.status != 200 || a.err != nil || !strings.HasPrefix(a.header.Get("Content-Type"), "text/event-stream") ||
+				!strings.Contains(a.body, `"content":"hi!"`) || !strings.Contains(a.body, `"finish_reason":"stop"`) || !strings.HasSuffix(a.body, done) ||
+				strings.Contains(a.body, `"usage":{`) {
+				t.Errorf("streamed: %d %v %v\n%s", a.status, a.err, a.header, a.body)
+			}
+			a = r.post(chat, plainChat)
+			if a.status != 200 || a.header.Get("Content-Type") != "application/json" || a.header.Get("Anthropic-Organization-Id") != "" ||
+				!strings.Contains(a.body, `"content":"hi!"`) || !strings.Contains(a.body, `"object":"chat.completion"`) {
+				t.Errorf("whole: %d %v %s", a.status, a.header, a.body)
+			}
+			await(t, "the access lines", func() bool { return len(r.lines.access()) == 2 })
+			for _, line := range r.lines.access() {
+				if line["pool"] != "out" || line["prompt_tokens"] != 9.0 || line["output_tokens"] != 2.0 || line["failure"] != nil {
+					t.Errorf("access line %v", line)
+				}
+			}
+		})
+	}
+}
+
+// What a protocol of its own cannot carry is said in words, and does not cost a key its rest.
+func TestProvider_FamilyThatIsNotServed(t *testing.T) {
+	s, n := counting(t, good)
+	r := newRig(t, outsiders(s, "kind: anthropic, keys: [sk-out]"))
+	a := r.post("/v1/audio/speech", `{"model":"m","input":"x","voice":"y"}`)
+	if a.status != 503 || a.header.Get("X-Should-Retry") != "false" || !strings.Contains(a.body, "does not serve /v1/audio/speech") || n.Load() != 0 {
+		t.Errorf("answered %d %v %s after %d attempts", a.status, a.header, a.body, n.Load())
+	}
+}

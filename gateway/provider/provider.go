@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -233,19 +234,24 @@ func (p *Provider) Settle(key *Held, sent time.Time, fail *failure.Error, fate K
 // redact takes the provider's keys out of a failure, should the service have repeated one.
 func (p *Provider) redact(fail *failure.Error) {
 	for _, k := range p.Keys.keys {
-		if k.secret == "" {
-			continue
-		}
-		fail.Message = strings.ReplaceAll(fail.Message, k.secret, "***")
-		fail.Code = strings.ReplaceAll(fail.Code, k.secret, "***")
-		if strings.Contains(string(fail.Body), k.secret) {
-			fail.Body = nil
-		}
-		if fail.Err != nil && strings.Contains(fail.Err.Error(), k.secret) {
-			fail.Err = errors.New(strings.ReplaceAll(fail.Err.Error(), k.secret, "***"))
+		for _, secret := range strings.Split(k.secret, ":") { // AWS keys have parts
+			if len(secret) < shortestSecret && secret != k.secret || secret == "" {
+				continue
+			}
+			fail.Message = strings.ReplaceAll(fail.Message, secret, "***")
+			fail.Code = strings.ReplaceAll(fail.Code, secret, "***")
+			if bytes.Contains(fail.Body, []byte(secret)) {
+				fail.Body = nil
+			}
+			if fail.Err != nil && strings.Contains(fail.Err.Error(), secret) {
+				fail.Err = errors.New(strings.ReplaceAll(fail.Err.Error(), secret, "***"))
+			}
 		}
 	}
 }
+
+// shortestSecret is below which length a part of a key is a word like any other.
+const shortestSecret = 8
 
 // Resting is the failure of a provider none of whose keys is in use.
 func (p *Provider) Resting(last *failure.Error) *failure.Error {
