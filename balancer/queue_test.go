@@ -314,6 +314,19 @@ func TestQueue_PauseBeyondTheDeadline(t *testing.T) {
 	}
 }
 
+// A request that has another place to go does not wait for endpoints that all refuse, but for one that is only full.
+func TestQueue_WhoHasAnotherPlaceLeavesRefusals(t *testing.T) {
+	f := queued(t, 1, 1, balancer.QueueConfig{Max: 10})
+	l := f.enter(t, &balancer.Request{})
+	f.join(t, &balancer.Request{Elsewhere: true}).Leave(f.now)
+	l.End(ended(balancer.Capacity), f.now)
+	var out *balancer.Unavailable
+	if _, k, err := f.Enter(&balancer.Request{Elsewhere: true}, f.now); k != nil || !errors.As(err, &out) || !out.Paused {
+		t.Errorf("got a ticket %v, %v", k != nil, err)
+	}
+	f.join(t, &balancer.Request{})
+}
+
 // Those who wait for an endpoint that goes out of service are told at once.
 func TestQueue_EndpointGoesAway(t *testing.T) {
 	l := newLine(t, balancer.QueueConfig{Max: 10})

@@ -29,7 +29,8 @@ type outside struct {
 // new one costs a handshake over a long way.
 const outsideIdle = 30 * time.Second
 
-func newOutside(cfg config.Provider, log *slog.Logger) (*outside, error) {
+// newOutside makes a provider. It takes over what old, which may be nil, knows of the keys that the two have in common.
+func newOutside(cfg config.Provider, old *outside, log *slog.Logger) (*outside, error) {
 	pc := provider.Config{
 		Name: cfg.Name, Kind: cfg.Kind, BaseURL: cfg.BaseURL, Region: cfg.Region, APIVersion: cfg.APIVersion,
 		Organization: cfg.Organization, Project: cfg.Project,
@@ -43,6 +44,9 @@ func newOutside(cfg config.Provider, log *slog.Logger) (*outside, error) {
 	p, err := provider.New(pc)
 	if err != nil {
 		return nil, err
+	}
+	if old != nil {
+		p.Keys.Inherit(old.Keys)
 	}
 	server, err := upstream.NewServer(upstream.Config{
 		URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Idle: outsideIdle, Proxy: http.ProxyFromEnvironment,

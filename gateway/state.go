@@ -73,7 +73,7 @@ func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 	for _, pc := range cfg.Providers {
 		p := old.providers[pc.Name]
 		if p == nil || !reflect.DeepEqual(p.cfg, pc) {
-			if p, err = newOutside(pc, g.log); err != nil {
+			if p, err = newOutside(pc, p, g.log); err != nil {
 				errs = append(errs, err)
 				continue
 			}
