@@ -37,8 +37,8 @@ func (c *checker) guardRule(at string, r *GuardRule) {
 	if len(r.Check) == 0 {
 		c.fault(at+".check", "the rule looks at nothing", "write check: [input, output]")
 	}
-	if len(r.Words)+len(r.Regex)+len(r.Detect) == 0 {
-		c.fault(at, "the rule looks for nothing", "write words: [FILE], regex: [EXPRESSION] or detect: [phone, email]")
+	if len(r.Words)+len(r.Regex)+len(r.Detect) == 0 && r.Moderation.URL == "" {
+		c.fault(at, "the rule looks for nothing", "write words: [FILE], regex: [EXPRESSION] or detect: [phone, email], or a moderation.url")
 	}
 	if r.Action == "restore" && len(r.Check) > 0 && !r.Checks("input") {
 		c.fault(at+".action", "only what was taken out of the input can be restored", "check the input, or write action: mask")
@@ -49,11 +49,30 @@ func (c *checker) guardRule(at string, r *GuardRule) {
 	if strings.ContainsAny(r.Mask, "\"\\\n\r\t") {
 		c.fault(at+".mask", "a mask stands in JSON, also in JSON within JSON", "leave out quotes, backslashes and line ends")
 	}
+	c.moderation(at+".moderation", r)
 	if r.Message == "" {
 		c.fault(at+".message", "the message is empty", "write what the caller shall read, or leave the key out for the default")
 	}
 	if r.LookBack < 16 || r.LookBack > 64<<10 {
 		c.fault(at+".look_back", "must be 16B to 64KiB", "write the length of the longest match, such as 512B")
+	}
+}
+
+// moderation checks a service and what can be done by its word.
+func (c *checker) moderation(at string, r *GuardRule) {
+	m := &r.Moderation
+	if m.URL == "" {
+		return
+	}
+	c.url(at+".url", m.URL)
+	c.positive(at+".timeout", m.Timeout)
+	c.nonEmpty(at+".categories", m.Categories)
+	c.oneOf(at+".on_failure", m.OnFailure, []string{"deny", "pass"})
+	if m.Every < 64 || m.Every > 1<<20 {
+		c.fault(at+".every", "must be 64B to 1MiB", "write a size such as 1KiB")
+	}
+	if r.Action != "deny" && r.Action != "log" {
+		c.fault(at, fmt.Sprintf("a service finds no places, so action %s cannot be done", r.Action), "write action: deny or log, and another rule for the rest")
 	}
 }
 

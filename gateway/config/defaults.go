@@ -56,7 +56,8 @@ func setElementDefault(v reflect.Value) {
 	case *GuardRule:
 		*t = GuardRule{
 			Check: []string{"input", "output"}, WholeWords: true, Action: "deny", Refuse: "error", LookBack: 256,
-			Message: "This text is not allowed here.",
+			Message:    "This text is not allowed here.",
+			Moderation: Moderation{Categories: []string{}, Timeout: seconds(2), OnFailure: "deny", Every: 1 << 10},
 		}
 	case *Limit:
 		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Enforce: true, Status: 429}

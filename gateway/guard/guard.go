@@ -2,6 +2,7 @@ package guard
 
 import (
 	"sync"
+	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
@@ -46,9 +47,10 @@ type Session struct {
 	hidden        []hidden // what was taken out of the request, to be restored in the answer
 	placeholders  *lexicon
 	notes         []Note
+	unasked       bool // a service did not answer, and so its rule refuses
 }
 
-// Note tells what a rule found.
+// Note tells what a rule found. Its action is the rule's, or failed where the service to be asked did not answer.
 type Note struct {
 	Rule, Side, Action string
 	Count              int
@@ -89,17 +91,19 @@ func (s *Session) Notes() []Note {
 }
 
 // note counts n matches of r.
-func (s *Session) note(r *rule, side string, n int) {
+func (s *Session) note(r *rule, side string, n int) { s.noteAs(r, side, r.Action, n) }
+
+func (s *Session) noteAs(r *rule, side, action string, n int) {
 	if s.g.onFind != nil {
-		s.g.onFind(r.Name, side, r.Action, n)
+		s.g.onFind(r.Name, side, action, n)
 	}
 	for i := range s.notes {
-		if s.notes[i].Rule == r.Name && s.notes[i].Side == side {
-			s.notes[i].Count += n
+		if at := &s.notes[i]; at.Rule == r.Name && at.Side == side && at.Action == action {
+			at.Count += n
 			return
 		}
 	}
-	s.notes = append(s.notes, Note{r.Name, side, r.Action, n})
+	s.notes = append(s.notes, Note{r.Name, side, action, n})
 }
 
 // Refusal is a rule's word that a request or an answer must not pass.
@@ -108,13 +112,23 @@ type Refusal struct {
 	Message string
 	// Answer says that the caller wants an answer with that message in it, not an error.
 	Answer bool
+	// Unasked says that the service which had to be asked did not answer.
+	Unasked bool
 }
 
-func (r *rule) refusal() *Refusal { return &Refusal{Message: r.Message, Answer: r.Refuse == "answer"} }
+func (s *Session) refusal(r *rule) *Refusal {
+	if s.unasked {
+		return &Refusal{Message: "This text could not be checked. Please try again.", Unasked: true}
+	}
+	return &Refusal{Message: r.Message, Answer: r.Refuse == "answer"}
+}
 
-// Failure is the refusal as an error for the caller. A repetition is useless.
+// Failure is the refusal as an error for the caller. A repetition is useless, unless a service did not answer.
 func (r *Refusal) Failure() *failure.Error {
 	fail := failure.New(failure.ContentRefused, r.Message)
-	fail.Final = true
+	fail.Final = !r.Unasked
+	if r.Unasked {
+		fail.Status, fail.Code, fail.RetryAfter = 503, "moderation_unavailable", time.Second
+	}
 	return fail
 }

@@ -16,7 +16,7 @@ func (s *Session) Input(body []byte) ([]byte, *Refusal) {
 	k := s.g.looks.Get().(*look) //nolint:errcheck // nothing else is put there
 	defer s.g.looks.Put(k)
 	k.edits = k.edits[:0]
-	in := request{s: s, k: k, body: body}
+	in := request{s: s, k: k, body: body, asks: asks(s.input)}
 	w := tokenize.WalkTrusted(body)
 	for w.Next() && in.refuses == nil {
 		switch string(w.Key) {
@@ -27,8 +27,11 @@ func (s *Session) Input(body []byte) ([]byte, *Refusal) {
 			in.described(w.Value, w.Offset)
 		}
 	}
+	if in.refuses == nil {
+		in.refuses = s.ask(s.input, "input", in.texts)
+	}
 	if in.refuses != nil {
-		return nil, in.refuses.refusal()
+		return nil, s.refusal(in.refuses)
 	}
 	return apply(body, k.edits), nil
 }
@@ -39,6 +42,8 @@ type request struct {
 	k       *look
 	body    []byte
 	refuses *rule
+	asks    bool     // a service is to be asked
+	texts   []string // about these, as the engine will get them
 }
 
 // value looks at all texts in raw, which lies at the index at of the body and is the member of that name.
@@ -97,13 +102,11 @@ func (in *request) string(raw []byte, at int) {
 	k := in.k
 	k.outer.read(raw)
 	k.find(in.s, in.s.input, nil, k.outer.text, 0, false)
-	if len(k.hits) == 0 {
-		return
-	}
 	if in.refuses = k.count(in.s, "input"); in.refuses != nil {
 		return
 	}
 	k.join()
+	in.keep(k.outer.text)
 	for i := range k.hits {
 		from := k.outer.marks.source(k.hits[i].span)
 		text := appendEscaped(nil, in.replacement(&k.hits[i], k.outer.text))
@@ -144,12 +147,28 @@ func (in *request) inner(raw []byte, offset int, outer *literal, at int) {
 		return
 	}
 	k.join()
+	in.keep(k.inner.text)
 	for i := range k.hits {
 		from := k.inner.marks.source(k.hits[i].span)
 		from = outer.marks.source(span{offset + from.start, offset + from.end})
 		text := appendEscaped(nil, appendEscaped(nil, in.replacement(&k.hits[i], k.inner.text)))
 		k.edits = append(k.edits, edit{span{at + from.start, at + from.end}, text})
 	}
+}
+
+// keep keeps a text with its hits replaced, for the service that is asked.
+func (in *request) keep(text []byte) {
+	if !in.asks || len(text) == 0 {
+		return
+	}
+	var out []byte
+	at := 0
+	for i := range in.k.hits {
+		h := &in.k.hits[i]
+		out = append(append(out, text[at:h.start]...), in.replacement(h, text)...)
+		at = h.end
+	}
+	in.texts = append(in.texts, string(append(out, text[at:]...)))
 }
 
 // replacement is what the engine gets in the place of a hit.

@@ -16,7 +16,15 @@ type lane struct {
 	out    []byte
 	like   []byte // the event that brought what is held
 	quotes quotes
+	asked  []byte // what a service is asked about; the first passed bytes of it have gone out and are there for what follows
+	passed int
 }
+
+// overlap is how much of what has gone out a service sees again with what follows, in bytes.
+const overlap = 256
+
+// waits says whether some of the text has not gone out.
+func (l *lane) waits() bool { return len(l.held) > 0 || len(l.asked) > l.passed }
 
 // neighbours is how much of what was said is kept, in bytes.
 const neighbours = 16

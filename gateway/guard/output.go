@@ -42,6 +42,7 @@ func (s *Session) Output(f api.Family, body []byte) ([]byte, *Refusal) {
 		return s.plain(k, &l, f, body)
 	}
 	var p api.Pieces
+	ask, texts := asks(s.output), []string(nil)
 	p.Answer(f, body)
 	k.edits = k.edits[:0]
 	for i := range p.List {
@@ -54,11 +55,17 @@ func (s *Session) Output(f api.Family, body []byte) ([]byte, *Refusal) {
 		k.outer.read(body[piece.Start:piece.End])
 		out, refuses := l.whole(s, k, k.outer.text)
 		if refuses != nil {
-			return nil, refuses.refusal()
+			return nil, s.refusal(refuses)
+		}
+		if ask && len(out) > 0 {
+			texts = append(texts, string(out))
 		}
 		if !same(out, k.outer.text) {
 			k.edits = append(k.edits, edit{span{piece.Start + 1, piece.End - 1}, appendEscaped(nil, out)})
 		}
+	}
+	if refuses := s.ask(s.output, "output", texts); refuses != nil {
+		return nil, s.refusal(refuses)
 	}
 	return apply(body, k.edits), nil
 }
@@ -69,8 +76,11 @@ func (s *Session) plain(k *look, l *lane, f api.Family, body []byte) ([]byte, *R
 		return body, nil
 	}
 	out, refuses := l.whole(s, k, body)
+	if refuses == nil {
+		refuses = s.ask(s.output, "output", []string{string(out)})
+	}
 	if refuses != nil {
-		return nil, refuses.refusal()
+		return nil, s.refusal(refuses)
 	}
 	return out, nil
 }

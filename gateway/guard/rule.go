@@ -13,6 +13,7 @@ import (
 type rule struct {
 	config.GuardRule
 	finders []labelled
+	hook    *hook // the service that is asked as well; nil = none
 }
 
 // labelled is a finder and the name of what it finds, which stands in the place of it.
@@ -47,6 +48,9 @@ func newRule(c config.GuardRule, fold *folder) (*rule, error) {
 			return nil, fmt.Errorf("rule %q: %w", c.Name, err)
 		}
 		r.finders = append(r.finders, labelled{p, ""})
+	}
+	if c.Moderation.URL != "" {
+		r.hook = newHook(c.Moderation)
 	}
 	for _, name := range c.Detect {
 		f := newDetector(name)

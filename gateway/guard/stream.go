@@ -2,6 +2,7 @@ package guard
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/failure"
@@ -23,6 +24,7 @@ type Stream struct {
 	out    []byte
 	joined []byte
 	closed bool
+	every  int // how much text a service is asked about at once, in bytes; 0 = none is asked
 }
 
 // mostRest bounds an event.
@@ -36,6 +38,11 @@ func (s *Session) Stream(f api.Family, n int, said api.Refusal) *Stream {
 	}
 	s.prepare()
 	t := &Stream{s: s, k: new(look), at: api.Standing{Family: f}, said: said}
+	for _, r := range s.output {
+		if r.hook != nil {
+			t.every = max(t.every, int(r.hook.Every))
+		}
+	}
 	if f == api.Chat || f == api.Completions {
 		for i := range min(n, 128) {
 			t.at.Open = append(t.at.Open, i)
@@ -79,7 +86,7 @@ func (t *Stream) Closed() bool { return t.closed }
 
 // refuse ends the answer.
 func (t *Stream) refuse(r *rule) ([]byte, *failure.Error) {
-	refusal := r.refusal()
+	refusal := t.s.refusal(r)
 	if refusal.Answer {
 		t.said.Text = r.Message
 		t.out = append(t.out, api.RefusalEnd(&t.at, &t.said)...)
@@ -166,10 +173,10 @@ func (t *Stream) ends(part int) bool {
 // flush sends what is held of some lanes as events of their own.
 func (t *Stream) flush(which func(*lane) bool, data []byte) *rule {
 	for _, l := range t.lanes {
-		if len(l.held) == 0 || !which(l) {
+		if !l.waits() || !which(l) {
 			continue
 		}
-		out, refuses := l.push(t.s, t.k, nil, true)
+		out, refuses := t.push(l, nil, true)
 		if refuses != nil {
 			return refuses
 		}
@@ -197,11 +204,13 @@ func (t *Stream) piece(p *api.Piece, data []byte, at int) *rule {
 	var refuses *rule
 	if p.Whole {
 		l := lane{Lane: p.Lane}
-		out, refuses = l.whole(t.s, k, text)
+		if out, refuses = l.whole(t.s, k, text); refuses == nil && len(t.lanes) == 0 && len(out) > 0 { // else it was asked about in pieces
+			refuses = t.s.ask(t.s.output, "output", []string{string(out)})
+		}
 	} else {
 		l := t.lane(p.Lane)
-		out, refuses = l.push(t.s, k, text, t.ends(p.Part))
-		if len(l.held) > 0 {
+		out, refuses = t.push(l, text, t.ends(p.Part))
+		if l.waits() {
 			l.like = append(l.like[:0], data...)
 		}
 	}
@@ -209,6 +218,30 @@ func (t *Stream) piece(p *api.Piece, data []byte, at int) *rule {
 		k.edits = append(k.edits, edit{span{at + p.Start + 1, at + p.End - 1}, appendEscaped(nil, out)})
 	}
 	return refuses
+}
+
+// push takes more of a lane and returns what may go out. Where a service is asked, text waits until there is enough to ask about.
+func (t *Stream) push(l *lane, more []byte, ended bool) ([]byte, *rule) {
+	out, refuses := l.push(t.s, t.k, more, ended)
+	if refuses != nil || t.every == 0 {
+		return out, refuses
+	}
+	l.asked = append(l.asked, out...)
+	if len(l.asked)-l.passed < t.every && !ended || len(l.asked) == l.passed {
+		return nil, nil
+	}
+	if refuses = t.s.ask(t.s.output, "output", []string{string(l.asked)}); refuses != nil {
+		return nil, refuses
+	}
+	out = append(l.out[:0], l.asked[l.passed:]...)
+	l.out = out
+	from := max(0, len(l.asked)-overlap)
+	for from < len(l.asked) && !utf8.RuneStart(l.asked[from]) {
+		from++
+	}
+	l.asked = append(l.asked[:0], l.asked[from:]...)
+	l.passed = len(l.asked)
+	return out, nil
 }
 
 func (t *Stream) lane(of api.Lane) *lane {
