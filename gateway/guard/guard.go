@@ -47,6 +47,7 @@ type Session struct {
 	hidden        []hidden // what was taken out of the request, to be restored in the answer
 	placeholders  *lexicon
 	notes         []Note
+	repeats       bool // what is looked at was looked at in pieces before: it is not counted again
 	unasked       bool // a service did not answer, and so its rule refuses
 }
 
@@ -94,6 +95,9 @@ func (s *Session) Notes() []Note {
 func (s *Session) note(r *rule, side string, n int) { s.noteAs(r, side, r.Action, n) }
 
 func (s *Session) noteAs(r *rule, side, action string, n int) {
+	if s.repeats {
+		return
+	}
 	if s.g.onFind != nil {
 		s.g.onFind(r.Name, side, action, n)
 	}

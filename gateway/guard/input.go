@@ -21,7 +21,7 @@ func (s *Session) Input(body []byte) ([]byte, *Refusal) {
 	for w.Next() && in.refuses == nil {
 		switch string(w.Key) {
 		case "messages", "system", "instructions", "prompt", "suffix", "input", "documents", "query", "queries", "text_1", "text_2", "data_1", "data_2",
-			"content", "chat_template_kwargs":
+			"content", "prediction", "chat_template", "chat_template_kwargs":
 			in.value(w.Value, w.Offset, "")
 		case "tools", "functions":
 			in.described(w.Value, w.Offset)

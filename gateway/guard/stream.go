@@ -204,9 +204,11 @@ func (t *Stream) piece(p *api.Piece, data []byte, at int) *rule {
 	var refuses *rule
 	if p.Whole {
 		l := lane{Lane: p.Lane}
-		if out, refuses = l.whole(t.s, k, text); refuses == nil && len(t.lanes) == 0 && len(out) > 0 { // else it was asked about in pieces
+		t.s.repeats = len(t.lanes) > 0
+		if out, refuses = l.whole(t.s, k, text); refuses == nil && !t.s.repeats && len(out) > 0 {
 			refuses = t.s.ask(t.s.output, "output", []string{string(out)})
 		}
+		t.s.repeats = false
 	} else {
 		l := t.lane(p.Lane)
 		out, refuses = t.push(l, text, t.ends(p.Part))

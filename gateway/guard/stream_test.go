@@ -312,6 +312,9 @@ func TestStream_PlaceholdersAreRestored(t *testing.T) {
 					t.Fatalf("%s: repeated as %q", f.name, whole)
 				}
 			}
+			if n := s.Notes(); len(n) != 2 || n[1] != (Note{"words", "output", "mask", 1}) {
+				t.Fatalf("%s: notes %v", f.name, n)
+			}
 		}
 	}
 }
@@ -442,6 +445,44 @@ func BenchmarkStream(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// What rules cost in delay: how many events leave a part of their text behind, and how much. The table of the README.
+func TestStream_Delay(t *testing.T) {
+	regex := ruleOf("mask")
+	regex.Regex = []string{`\bPROJECT-\d{4}\b`}
+	kinds := []struct {
+		name string
+		g    *Guard
+	}{
+		{"100,000 words", guardOf(t, wordsOf(t, "mask", thousands(100_000)...))},
+		{"regex", guardOf(t, regex)},
+		{"phone, id_card, bank_card", guardOf(t, ruleOf("mask", "phone", "id_card", "bank_card"))},
+		{"email", guardOf(t, ruleOf("mask", "email"))},
+		{"api_key", guardOf(t, ruleOf("mask", "api_key"))},
+	}
+	for _, k := range kinds {
+		for _, sample := range []string{"chinese", "english", "numbers"} {
+			e := k.g.all().Stream(api.Chat, 1, api.Refusal{})
+			late, events, held, most := 0, 0, 0, 0
+			for _, token := range tokens(rand.New(rand.NewPCG(4, 4)), samples()[sample][:12_000]) {
+				q, _ := json.Marshal(token)
+				if _, fail := e.Edit([]byte(`data: {"choices":[{"index":0,"delta":{"content":`+string(q)+`},"finish_reason":null}]}`+"\n\n"), false); fail != nil {
+					t.Fatal(fail)
+				}
+				events++
+				if n := len(e.lanes[0].held); n > 0 {
+					late++
+					held += n
+					most = max(most, n)
+				}
+			}
+			t.Logf("%-26s %-8s %5.1f %% of events leave %4.1f bytes behind, at most %d", k.name, sample, percent(late, events), float64(held)/float64(max(1, late)), most)
+			if most > 256 || sample == "chinese" && k.name != "100,000 words" && late > 0 {
+				t.Errorf("%s holds %d bytes of %s, in %d events", k.name, most, sample, late)
+			}
 		}
 	}
 }
