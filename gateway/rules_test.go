@@ -203,3 +203,31 @@ func TestRules_WhatWasHiddenIsRestored(t *testing.T) {
 		t.Errorf("answered %s\nwant %s", a.body, want)
 	}
 }
+
+// A stored answer that is fetched later is looked at as well.
+func TestRules_StoredResponses(t *testing.T) {
+	const stored = `{"id":"resp_1","object":"response","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"ring 13812345678"}]}]}`
+	u, _ := counting(t, status(200, stored))
+	r := newRig(t, guarded(`{name: pii, match: {models: [m]}, detect: phone, check: output, action: mask}`), u)
+	want := strings.Replace(stored, "13812345678", "[PHONE]", 1)
+	if a := r.post("/v1/responses", `{"model":"m","input":"hi"}`); a.body != want {
+		t.Errorf("answered %d %s", a.status, a.body)
+	}
+	if a := r.do("GET", "/v1/responses/resp_1", ""); a.body != want {
+		t.Errorf("answered %d %s", a.status, a.body)
+	}
+}
+
+// A service that does not answer is a 503 that may be tried again.
+func TestRules_ServiceThatDoesNotAnswer(t *testing.T) {
+	u, calls := counting(t, good)
+	down := engine(t, status(500, "{}")).URL
+	r := newRig(t, guarded(`{name: svc, check: input, moderation: {url: "`+down+`/v1/moderations"}}`), u)
+	a := r.post(chat, plainChat)
+	if a.status != 503 || a.code() != "moderation_unavailable" || a.header.Get("Retry-After") == "" || a.header.Get("X-Should-Retry") == "false" || calls.Load() != 0 {
+		t.Errorf("answered %d %s %v", a.status, a.body, a.header)
+	}
+	if line := r.lastLine(); line["guard"] != "svc=failed:1" {
+		t.Errorf("access line %v", line)
+	}
+}

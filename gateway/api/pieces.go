@@ -54,8 +54,11 @@ func (p *Pieces) Event(f Family, name string, data []byte) {
 	case Messages:
 		p.block(data, typeOf(data, name))
 	case Transcriptions, Translations:
-		p.choices(data)
-		p.item(data, typeOf(data, name))
+		if tokenize.KindOf(tokenize.Find(data, "choices")) == tokenize.Array {
+			p.choices(data)
+		} else {
+			p.item(data, typeOf(data, name))
+		}
 	case Responses, ResponseByID:
 		p.item(data, typeOf(data, name))
 	}

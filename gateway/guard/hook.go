@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -14,7 +16,7 @@ import (
 // hook asks a service about texts, in the form of OpenAI's moderations.
 type hook struct {
 	config.Moderation
-	client *fasthttp.Client
+	client *fasthttp.HostClient
 }
 
 const (
@@ -24,11 +26,26 @@ const (
 	mostAnswered = 4 << 20
 )
 
-func newHook(c config.Moderation) *hook {
-	return &hook{c, &fasthttp.Client{
-		Name: "warmlane", NoDefaultUserAgentHeader: true, MaxResponseBodySize: mostAnswered, MaxIdleConnDuration: 10 * time.Second,
-		MaxIdemponentCallAttempts: 1, ReadTimeout: c.Timeout.Std(), WriteTimeout: c.Timeout.Std(),
-	}}
+func newHook(c config.Moderation) (*hook, error) {
+	at, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	port := at.Port()
+	switch {
+	case port != "":
+	case at.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	patience := c.Timeout.Std()
+	return &hook{c, &fasthttp.HostClient{
+		Addr: net.JoinHostPort(at.Hostname(), port), IsTLS: at.Scheme == "https", Name: "warmlane",
+		Dial:                func(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, patience) },
+		MaxResponseBodySize: mostAnswered, MaxIdleConnDuration: 10 * time.Second, MaxIdemponentCallAttempts: 1,
+		ReadTimeout: patience, WriteTimeout: patience,
+	}}, nil
 }
 
 // flagged says whether the service flags one of the texts.

@@ -50,7 +50,11 @@ func newRule(c config.GuardRule, fold *folder) (*rule, error) {
 		r.finders = append(r.finders, labelled{p, ""})
 	}
 	if c.Moderation.URL != "" {
-		r.hook = newHook(c.Moderation)
+		h, err := newHook(c.Moderation)
+		if err != nil {
+			return nil, fmt.Errorf("rule %q: %w", c.Name, err)
+		}
+		r.hook = h
 	}
 	for _, name := range c.Detect {
 		f := newDetector(name)

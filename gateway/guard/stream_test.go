@@ -405,7 +405,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string, family uint8, seed uint64) {
 		s := g.all()
 		s.Input([]byte(`{"prompt":"a@b.cn"}`))
-		out, fail, _ := through(s, api.Family(family), rand.New(rand.NewPCG(seed, 1)), in)
+		out, fail, _ := through(s, api.Family(family%6), rand.New(rand.NewPCG(seed, 1)), in)
 		if fail != nil {
 			t.Fatal(fail)
 		}
@@ -415,7 +415,7 @@ func FuzzStream(f *testing.F) {
 			if !json.Valid(data) {
 				continue
 			}
-			whole.Event(api.Family(family), "", data)
+			whole.Event(api.Family(family%6), "", data)
 			for _, p := range whole.List {
 				var text string
 				if json.Unmarshal(data[p.Start:p.End], &text) == nil && p.Erase == "" && strings.Contains(text, "敏感词") {
