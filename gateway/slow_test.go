@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -171,4 +172,12 @@ func TestStored_LimitsHold(t *testing.T) {
 	if n.Load() != 3 {
 		t.Errorf("%d requests reached the engine, want 3", n.Load())
 	}
+}
+
+// heap is the memory in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

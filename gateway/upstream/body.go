@@ -31,6 +31,9 @@ var errChunk = errors.New("malformed chunk in the answer")
 // maxChunkLine bounds a chunk's size line with its extensions.
 const maxChunkLine = 1024
 
+// maxTrailers bounds the lines after the last chunk.
+const maxTrailers = 100
+
 func (b *body) start(br *bufio.Reader, contentLength int, noBody bool) {
 	*b = body{br: br}
 	switch {
@@ -133,7 +136,7 @@ func (b *body) nextChunk() error {
 		b.left, b.open = int64(size), true
 		return nil
 	}
-	for { // trailers, dropped
+	for range maxTrailers { // dropped
 		if line, err = b.line(); err != nil {
 			return err
 		}
@@ -142,6 +145,7 @@ func (b *body) nextChunk() error {
 			return nil
 		}
 	}
+	return errChunk
 }
 
 func (b *body) line() ([]byte, error) {

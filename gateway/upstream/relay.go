@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -90,21 +91,28 @@ func (r *Relay) decode(p []byte) []byte {
 	return r.Decoder.Feed(p)
 }
 
+// maxOpening bounds what comes before the first event has come whole: comments, and that event's beginning.
+const maxOpening = 8 << 20
+
 // Open waits for the first event. Until it has come nothing was sent, so a failure here may be repeated elsewhere.
 func (r *Relay) Open() *failure.Error {
 	r.first = buffers.get()
+	lent := false // held lies in first, which is about to be overwritten
 	for !r.Stream.FirstEvent && r.Stream.Err == nil {
-		if len(r.held) > 0 { // comments; what lies in the buffer is about to be overwritten
-			r.held = append([]byte(nil), r.held...)
+		if lent {
+			r.held, lent = bytes.Clone(r.held), false
 		}
 		p, err := r.Attempt.Read(r.first.b[:0])
 		if out := r.Stream.Feed(r.decode(p), r.Sink); len(r.held) == 0 {
-			r.held = out
+			r.held, lent = out, len(out) > 0
 		} else {
 			r.held = append(r.held, out...)
 		}
 		if err != nil && !r.Stream.FirstEvent && r.Stream.Err == nil {
 			return r.unopened(err)
+		}
+		if len(r.held) > maxOpening {
+			return failure.New(failure.BadAnswer, "The inference engine's answer does not begin.")
 		}
 		r.end = err != nil
 	}
