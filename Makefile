@@ -5,6 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
+VULN    := $(GO) tool -modfile=tools/go.mod govulncheck
 
 FUZZTIME ?= 30s
 ARGS     ?=
@@ -13,7 +14,7 @@ ARGS     ?=
 # tests of the console need a browser.
 TEST_NEEDS = gcc:gcc,libc6-dev redis-server $(if $(shell grep -rl --include='*_test.go' chromium . 2>/dev/null | head -n 1),chromium)
 
-.PHONY: help build demo test check lint fmt fuzz bench promises soak real
+.PHONY: help build demo test check lint vuln fmt fuzz bench promises soak real
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,7 +29,7 @@ test: ## install what tests need, then run all tests under the race detector
 	tools/need.sh $(TEST_NEEDS)
 	$(GO) test -race -timeout 8m ./...
 
-check: lint ## everything a change has to pass besides the tests: format, linters, imports, builds, a short fuzz
+check: lint vuln ## everything a change has to pass besides the tests: format, linters, vulnerabilities, imports, builds, a short fuzz
 	$(GO) vet ./...
 	$(GO) test -count=1 -run '^TestHouse' .
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -o /dev/null ./cmd/warmlane
@@ -37,6 +38,9 @@ check: lint ## everything a change has to pass besides the tests: format, linter
 
 lint: ## format check and linters (ARGS=--fix repairs what it can); the first run builds golangci-lint, which takes minutes
 	$(LINT) run $(ARGS) ./...
+
+vuln: ## look for known vulnerabilities in code that is used; it says so and passes where vuln.go.dev cannot be reached
+	$(VULN) ./... || [ $$? != 3 ]
 
 fmt: ## format all code with gofumpt
 	$(LINT) fmt ./...

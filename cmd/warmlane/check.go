@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/route"
@@ -14,9 +15,10 @@ import (
 // CheckCmd checks a configuration file.
 type CheckCmd struct {
 	Config string `short:"c" required:"" placeholder:"FILE" help:"Configuration file. See deploy/warmlane.yaml for every key."`
+	Print  bool   `help:"Print the whole configuration with its defaults. Secrets are stars."`
 }
 
-// Run prints every fault of the file to standard error and fails, or prints the effective routes.
+// Run prints every fault of the file to standard error and fails, or prints the effective routes, or the whole configuration.
 func (c *CheckCmd) Run(k *kong.Context) error {
 	cfg, err := config.Load(c.Config)
 	if faults, ok := config.AsFaults(err); ok {
@@ -28,7 +30,22 @@ func (c *CheckCmd) Run(k *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Print {
+		return printWhole(k.Stdout, cfg)
+	}
 	return printRoutes(k.Stdout, cfg)
+}
+
+// printWhole writes what holds after all defaults, in the file's own form. A Secret marshals as stars.
+func printWhole(out io.Writer, cfg *config.Config) error {
+	text, err := yaml.MarshalWithOptions(cfg, yaml.IndentSequence(true))
+	if err == nil {
+		_, err = out.Write(text)
+	}
+	if err != nil {
+		return fmt.Errorf("printing the configuration: %w", err)
+	}
+	return nil
 }
 
 // printRoutes tells what a valid configuration does, routes first.

@@ -11,7 +11,7 @@ import (
 )
 
 // runCheck runs the command alone, as main would.
-func runCheck(t *testing.T, text string) (stdout, stderr string, err error) {
+func runCheck(t *testing.T, text string, flags ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "warmlane.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -22,7 +22,7 @@ func runCheck(t *testing.T, text string) (stdout, stderr string, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command, err := parser.Parse([]string{"--config", file})
+	command, err := parser.Parse(append(flags, "--config", file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,5 +78,23 @@ warmlane.yaml:4:1: limit: unknown key "limit"; did you mean "limits"?
 `
 	if stderr != want {
 		t.Errorf("got\n%s\nwant\n%s", stderr, want)
+	}
+}
+
+// The whole configuration is printed, defaults too, without a secret in it.
+func TestCheck_PrintsTheConfigurationWithoutSecrets(t *testing.T) {
+	t.Setenv("KEY", "hunter2-env")
+	stdout, stderr, err := runCheck(t, `
+server: {admin_token: hunter2-admin}
+redis: {url: "redis://:hunter2-redis@localhost/0"}
+consumers: [{name: c, keys: [hunter2-consumer, "${env:KEY}"]}]
+pools: [{name: p, endpoints: ["http://a:1"], api_key: hunter2-pool}]
+providers: [{name: o, kind: openai, keys: [hunter2-provider]}]
+`, "--print")
+	if err != nil || stderr != "" {
+		t.Fatalf("%v, %s", err, stderr)
+	}
+	if strings.Contains(stdout, "hunter2") || strings.Count(stdout, `"***"`) != 6 || !strings.Contains(stdout, "max_body: 160MiB") {
+		t.Errorf("printed %s", stdout)
 	}
 }
