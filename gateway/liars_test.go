@@ -89,7 +89,7 @@ func TestLiar_BeforeTheFirstEvent(t *testing.T) {
 				if a.status != 200 || a.err != nil || a.body != answer && !strings.HasSuffix(a.body, done) || a.header.Get("Set-Cookie") != "" {
 					t.Errorf("answered %d %.200s, %v", a.status, a.body, a.err)
 				}
-				if took := time.Since(before); took > 8*time.Second {
+				if took := time.Since(before); took > 20*time.Second {
 					t.Errorf("it took %v", took)
 				}
 			}
@@ -137,8 +137,9 @@ func TestLiar_EndlessEventIsNotKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad, sent := liar(t, once, strings.Repeat("x", 1000))
-			r := newRig(t, twoTries, bad)
+			r := newRig(t, strings.ReplaceAll(twoTries, ": 1s", ": 1m"), bad)
 			conn := r.dial()
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
 			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", chat, len(streamChat), streamChat)
 			a, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {

@@ -19,6 +19,10 @@ const (
 // mediaBytes is the canonical length of an image or a sound: 4 blocks, about 256 tokens, a common size.
 const mediaBytes = 4 * BlockBytes
 
+// maxMedia is how many parts of a prompt have that length: engines take fewer, and a part of three bytes must not cost a thousand. Further
+// ones are as long as their hash.
+const maxMedia = 1000
+
 // keepBlocks is the number of blocks whose memory Reset keeps, enough for 4 million bytes of prompt.
 const keepBlocks = 16 << 10
 
@@ -29,6 +33,7 @@ type Builder struct {
 	args  spelling
 	role  string // whose message is open; "" before the first
 	ids   int    // prompt tokens that came as ids
+	parts int    // parts that are no text
 	// answering says that the assistant's message of the answer was opened.
 	answering bool
 	prompt    int // blocks of the prompt
@@ -41,7 +46,7 @@ func (b *Builder) Reset() {
 	}
 	b.chain.start(0)
 	b.args.reset()
-	b.role, b.ids, b.answering, b.prompt = "", 0, false, 0
+	b.role, b.ids, b.parts, b.answering, b.prompt = "", 0, 0, false, 0
 }
 
 // Clone returns a copy that shares nothing with b: one prompt may so have several answers.

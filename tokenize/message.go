@@ -162,7 +162,11 @@ func (b *Builder) media(hash uint64) {
 	for i := range eight {
 		eight[i] = byte(hash >> (8 * i))
 	}
-	for range mediaBytes / len(eight) {
+	times := mediaBytes / len(eight)
+	if b.parts++; b.parts > maxMedia {
+		times = 1
+	}
+	for range times {
 		b.chain.write(eight[:])
 	}
 }
