@@ -101,10 +101,10 @@ func TestSSRF_RequestsNameNoHosts(t *testing.T) {
 // No secret shows in a log at its loudest, an answer, a metric or the admin API, whatever goes wrong.
 func TestSecrets_ShowNowhere(t *testing.T) {
 	bad := engine(t, func(w http.ResponseWriter, r *http.Request) { // it quotes the credential that it refuses
-		http.Error(w, `{"error":{"message":"Incorrect API key provided: `+r.Header.Get("Authorization")+`","type":"x","code":"invalid_api_key"}}`, 401)
+		http.Error(w, `{"error":{"message":"Incorrect API key provided: `+r.Header.Get("Authorization")+`","type":"x","code":"invalid_api_key"}}`, http.StatusUnauthorized)
 	})
 	provider := engine(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, `{"error":{"message":"bad key `+r.Header.Get("Authorization")+`","type":"x","code":"invalid_api_key"}}`, 403)
+		http.Error(w, `{"error":{"message":"bad key `+r.Header.Get("Authorization")+`","type":"x","code":"invalid_api_key"}}`, http.StatusForbidden)
 	})
 	r := newRig(t, `
 server: {lame_duck: 0s, drain: 2s, admin_token: hunter2-admin}
