@@ -101,14 +101,43 @@ func histograms(name, help string, bounds []float64) *prometheus.HistogramVec {
 
 // Serve tells which values the labels model, pool (providers among them) and limit may take; every other value is counted as
 // "other". A model may be a pattern, which then stands for all models that it matches. Call it at start and after each
-// reload; what was counted stays.
+// reload; what was counted stays, but for pools and limits that are gone: their series vanish.
 func (m *Metrics) Serve(models, pools, limits []string) {
-	m.known.Store(newLabels(models, pools, limits))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := newLabels(models, pools, limits)
+	old := m.known.Swap(known)
+	for name := range old.pools {
+		if !known.pools[name] {
+			m.forgetPool(name)
+		}
+	}
+	for name := range old.limits {
+		if !known.limits[name] {
+			m.refusals.DeleteLabelValues(name)
+		}
+	}
 	for _, name := range pools {
 		m.denied.WithLabelValues(name) // so that it shows as 0
 	}
 	for _, name := range limits {
 		m.refusals.WithLabelValues(name, "true") // so that it shows as 0
+	}
+}
+
+// forgetPool drops the series of a pool; m.mu is held.
+func (m *Metrics) forgetPool(name string) {
+	for key := range m.lanes {
+		if key.pool == name {
+			delete(m.lanes, key)
+		}
+	}
+	of := prometheus.Labels{"pool": name}
+	for _, v := range []*prometheus.CounterVec{m.requests, m.retries, m.denied, m.passedOn, m.tokens, m.predictions} {
+		v.DeletePartialMatch(of)
+	}
+	for _, v := range []*prometheus.HistogramVec{m.queue, m.ttft, m.interToken, m.duration} {
+		v.DeletePartialMatch(of)
 	}
 }
 
@@ -147,6 +176,8 @@ func (m *Metrics) Lane(model, pool string) *Lane {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	known = m.known.Load() // a reload may have come between
+	key = laneKey{known.model(model), known.pool(pool)}
 	if l = m.lanes[key]; l == nil {
 		l = newLane(key, m)
 		m.lanes[key] = l

@@ -174,6 +174,38 @@ func TestMetrics_ReloadChangesLabels(t *testing.T) {
 		warmlane_requests_total{model="other",pool="none",status="200"} 2`)
 }
 
+// The series of pools that a reload has taken away vanish; a request of theirs that ends later is one of another pool.
+func TestMetrics_ReloadForgetsPools(t *testing.T) {
+	reg, m := serving()
+	record := func(pool string) {
+		r := observe.NewRecord(time.Now(), "id")
+		r.Model, r.Pool, r.Status, r.Tries = "llama3", pool, 200, 1
+		m.Began()
+		m.Record(&r)
+	}
+	record("llama3")
+	record("bailian")
+	m.LimitRefused("per-user")
+	m.Serve([]string{"llama3"}, []string{"llama3"}, nil)
+	record("bailian")
+	expect(t, reg, `
+		warmlane_requests_total{model="llama3",pool="llama3",status="200"} 1
+		warmlane_requests_total{model="llama3",pool="other",status="200"} 1`)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, series := range f.GetMetric() {
+			for _, l := range series.GetLabel() {
+				if l.GetValue() == "bailian" || l.GetValue() == "per-user" {
+					t.Errorf("%s still has a series of %s", f.GetName(), l.GetValue())
+				}
+			}
+		}
+	}
+}
+
 func TestMetrics_Redis(t *testing.T) {
 	reg, m := serving()
 	expect(t, reg, "", "warmlane_redis_up")
