@@ -114,7 +114,7 @@ func (m *Metrics) Serve(models, pools, limits []string) {
 	}
 	for name := range old.limits {
 		if !known.limits[name] {
-			m.refusals.DeleteLabelValues(name)
+			m.refusals.DeletePartialMatch(prometheus.Labels{"limit": name})
 		}
 	}
 	for _, name := range pools {

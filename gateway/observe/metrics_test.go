@@ -185,7 +185,7 @@ func TestMetrics_ReloadForgetsPools(t *testing.T) {
 	}
 	record("llama3")
 	record("bailian")
-	m.LimitRefused("per-user")
+	m.LimitRefused("per-user", true)
 	m.Serve([]string{"llama3"}, []string{"llama3"}, nil)
 	record("bailian")
 	expect(t, reg, `
