@@ -43,6 +43,8 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 	mux.Handle("GET", "/admin/v1/providers", g.listProviders)
 	mux.Handle("GET", "/admin/v1/config", func(*console.Call) (any, *failure.Error) { return g.describeConfig(), nil })
 	mux.Handle("POST", "/admin/v1/reload", g.reloadNow)
+	mux.Handle("DELETE", "/admin/v1/cache", g.dropAnswers)
+	mux.Handle("DELETE", "/admin/v1/cache/{rule}", g.dropAnswers)
 }
 
 // setEndpoint lets an operator drain, disable or enable an endpoint, or all ranks of an engine by its URL. What he sets stays over

@@ -28,6 +28,10 @@ func (x *exchange) commit() {
 	}
 	x.stamp()
 	x.rec.Status = head.StatusCode()
+	if x.recording != nil {
+		x.recording.ContentType = string(out.Header.ContentType())
+		x.relay.Copy = x.recording.Write
+	}
 	if x.isWhole && x.responseID != "" {
 		x.remember(x.responseID)
 	}
@@ -65,6 +69,9 @@ const oneWrite = 1 << 20
 // commitWhole sends an answer that was read to its end.
 func (x *exchange) commitWhole() {
 	x.relay.Abandon()
+	if x.recording != nil {
+		x.recording.Write(x.whole)
+	}
 	x.ctx.Response.SetBodyRaw(x.whole)
 	x.rec.BytesOut = int64(len(x.whole))
 	x.end(nil)
@@ -87,6 +94,9 @@ func (x *exchange) stamp() {
 	if x.rec.Pool != "" {
 		h.Set("X-Warmlane-Target", x.rec.Pool)
 		h.Set("X-Warmlane-Tries", strconv.Itoa(x.rec.Tries))
+	}
+	if x.rec.Cache != "" {
+		h.Set(headerCache, x.rec.Cache)
 	}
 	if x.g.draining.Load() {
 		x.ctx.SetConnectionClose()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/cache"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/guard"
 	"github.com/warmlane/warmlane/gateway/identity"
@@ -37,6 +38,8 @@ type exchange struct {
 	place    *limit.Reservation // nil: no limit matched
 	guard    *guard.Session     // nil: no rule looks at it
 	expected int                // tokens of the prompt, as limits were told
+
+	recording *cache.Recording // of the answer, for equal requests; nil: none
 
 	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
 	prompt     tokenize.Prompt
@@ -162,6 +165,7 @@ func (x *exchange) end(fail *failure.Error) {
 	x.ended = true
 	x.watch.stop()
 	now := time.Now()
+	x.keepAnswer(fail == nil, now)
 	x.settleLease(fail, now)
 	x.settleLimits(fail)
 	x.g.bodies.release(&x.ctx.Request.Header)

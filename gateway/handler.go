@@ -47,6 +47,9 @@ func (x *exchange) serve() *failure.Error {
 		return fail
 	}
 	x.watchClient()
+	if answered, fail := x.recall(); answered || fail != nil {
+		return fail
+	}
 	if fail := x.dispatch(); fail != nil {
 		return fail
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/cache"
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/guard"
@@ -31,6 +32,7 @@ type state struct {
 	pools     map[string]*pool
 	providers map[string]*outside
 	redis     *redis // nil: none
+	answers   *cache.Cache
 	started   time.Time
 
 	// Gateway.mu guards what follows.
@@ -82,6 +84,8 @@ func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 	}
 	if len(errs) == 0 {
 		s.redis, err = g.openRedis(cfg.Redis, old.redis)
+		errs = append(errs, err)
+		s.answers, err = g.openAnswers(cfg, old)
 		errs = append(errs, err)
 	}
 	s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Prices: cfg.Prices, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, s.redis.store())

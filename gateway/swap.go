@@ -34,6 +34,9 @@ func (s *state) parts() map[part]struct{} {
 	if s.redis != nil {
 		all[s.redis] = struct{}{}
 	}
+	if s.answers != nil {
+		all[s.answers] = struct{}{}
+	}
 	return all
 }
 

@@ -29,6 +29,7 @@ func (c *checker) run() Faults {
 		c.limits(c.cfg.Limits)
 		c.guard(c.cfg.Guard)
 		c.prices(&c.cfg.Prices)
+		c.caches(c.cfg.Cache)
 	}
 	slices.SortStableFunc(c.faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -22,6 +22,7 @@ type Config struct {
 	Limits    []Limit     `yaml:"limits"`
 	Prices    Prices      `yaml:"prices"`
 	Guard     []GuardRule `yaml:"guard"`
+	Cache     []CacheRule `yaml:"cache"`
 	Observe   Observe     `yaml:"observe"`
 
 	file  string

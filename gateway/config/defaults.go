@@ -15,6 +15,7 @@ func defaults() Config {
 			Admin:          "127.0.0.1:9090",
 			MaxBody:        160 << 20,
 			MaxBodyTotal:   1 << 30,
+			CacheMemory:    64 << 20,
 			MaxHeader:      16 << 10,
 			MaxConnections: 20_000,
 			WriteTimeout:   seconds(30),
@@ -61,6 +62,8 @@ func setElementDefault(v reflect.Value) {
 		}
 	case *Limit:
 		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Enforce: true, Status: 429}
+	case *CacheRule:
+		*t = CacheRule{TTL: Duration(10 * time.Minute), Scope: "consumer", Ignore: []string{}, MaxAnswer: 1 << 20}
 	case *Route:
 		*t = Route{
 			FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx, FailedQueue, FailedContext},

@@ -44,6 +44,7 @@ func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 	attrs = append(attrs,
 		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
 	attrs = appendText(attrs, "guard", r.Guard)
+	attrs = appendText(attrs, "cache", r.Cache)
 	attrs = appendText(attrs, "failure", r.Failure)
 	return appendText(attrs, "cause", r.Cause)
 }

@@ -21,7 +21,7 @@ type Metrics struct {
 	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
 	passedOn                                                                              *prometheus.CounterVec
-	guarded                                                                               *prometheus.CounterVec
+	guarded, recalled                                                                     *prometheus.CounterVec
 
 	bytesIn, bytesOut prometheus.Counter
 	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
@@ -47,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.define()
 	reg.MustRegister(
 		m.passedOn,
-		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded,
+		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -70,6 +70,7 @@ func (m *Metrics) define() {
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
 	m.refusals = counters("limit_refusals_total", "Requests that a limit refused (enforced=true) or would have refused (enforced=false).", "limit", "enforced")
 	m.turnedAway = counters("connections_refused_total", "Connections of clients that a bound refused: all (max_connections) or address (max_connections_per_ip).", "bound")
+	m.recalled = counters("cache_requests_total", "Requests that a rule of the answer cache covers, by rule and result: hit, join (answered with an equal one under way), miss or bypass.", "rule", "result")
 	m.guarded = counters("guard_matches_total", "What content rules found, by rule, side (input, output) and action.", "rule", "side", "action")
 	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
 	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
@@ -202,6 +203,9 @@ func (m *Metrics) RetryDenied(pool string) {
 func (m *Metrics) PassedOn(pool, failure string) {
 	m.passedOn.WithLabelValues(m.known.Load().pool(pool), failure).Inc()
 }
+
+// Recalled counts a request that a rule of the answer cache covers.
+func (m *Metrics) Recalled(rule, result string) { m.recalled.WithLabelValues(rule, result).Inc() }
 
 // GuardFound counts n matches of a content rule.
 func (m *Metrics) GuardFound(rule, side, action string, n int) {

@@ -44,6 +44,7 @@ type Record struct {
 	Failure  string    // failure label; "" = none
 	Cause    string    // the failure's cause for the operator, never shown to the client; "" = none
 	Stream   bool      // the answer was a stream of events
+	Cache    string    // hit, join, miss or bypass where a rule of the answer cache covers the request; "" = none does
 	Guard    string    // content rules that found something, what they do and how often; "" = none
 	Ended    Ender
 

@@ -46,6 +46,8 @@ type Relay struct {
 	Decoder provider.Decoder
 	// Editor changes events on their way to the client; nil: they pass.
 	Editor Editor
+	// Copy gets everything that the client gets; may be nil.
+	Copy func(p []byte)
 
 	held  []byte // read before the client's head was sent; may lie in first
 	first *buffer
@@ -230,6 +232,9 @@ func (r *Relay) stop(w io.Writer, out []byte) error {
 const longestWrite = 64 << 10
 
 func (r *Relay) write(w io.Writer, out []byte) error {
+	if r.Copy != nil {
+		r.Copy(out)
+	}
 	for len(out) > 0 {
 		r.Follower.Writing(time.Now())
 		n, err := w.Write(out[:min(len(out), longestWrite)])

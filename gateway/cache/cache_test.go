@@ -1,0 +1,178 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/warmlane/warmlane/gateway/config"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+func rule(name string) *config.CacheRule {
+	return &config.CacheRule{Name: name, TTL: config.Duration(time.Minute), MaxAnswer: 1 << 10}
+}
+
+func inMemory(t testing.TB, most int64) *Cache {
+	t.Helper()
+	c, err := New(Options{Memory: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *Cache) fly(t testing.TB, q *Question, text string, now time.Time) {
+	t.Helper()
+	f, leads := q.Board()
+	if !leads {
+		t.Fatal("somebody else leads")
+	}
+	r := f.Record()
+	r.Write([]byte(text))
+	r.End(true, now)
+}
+
+func TestMemory_KeepsWhatWasUsedLastWithinItsBytes(t *testing.T) {
+	c := inMemory(t, 3*(100+overhead))
+	body := func(i int) []byte { return []byte{'{', '"', 'n', '"', ':', byte('0' + i), '}'} }
+	questions := make([]*Question, 5)
+	for i := range questions {
+		questions[i] = c.Ask(rule("r"), "/", "", "", body(i))
+		if i == 3 { // the first is used before the fourth comes
+			if _, ok := questions[0].Answer(context.Background(), start); !ok {
+				t.Fatal("the first answer has gone too early")
+			}
+		}
+		c.fly(t, questions[i], strings.Repeat("x", 100), start)
+	}
+	for i, want := range []bool{true, false, false, true, true} {
+		if _, ok := questions[i].Answer(context.Background(), start); ok != want {
+			t.Errorf("answer %d is there: %v, want %v", i, ok, want)
+		}
+	}
+	if m := c.store.(*memory); m.size != 3*(100+overhead) || len(m.byKey) != 3 || m.used.Len() != 3 {
+		t.Errorf("%d bytes in %d answers", m.size, len(m.byKey))
+	}
+	if _, ok := questions[0].Answer(context.Background(), start.Add(time.Minute)); ok {
+		t.Error("an answer outlived its time")
+	}
+	if n, err := c.Drop(context.Background(), "other"); n != 0 || err != nil {
+		t.Errorf("dropped %d of another rule, %v", n, err)
+	}
+	if n, err := c.Drop(context.Background(), ""); n != 2 || err != nil {
+		t.Errorf("dropped %d, %v", n, err)
+	}
+}
+
+func TestFlight_BadEndsLetTheNextLead(t *testing.T) {
+	c := inMemory(t, 1<<20)
+	q := c.Ask(rule("r"), "/", "", "", []byte(`{}`))
+	f, _ := q.Board()
+	other, leads := q.Board()
+	if leads || other != f {
+		t.Fatal("two lead")
+	}
+	f.Record().End(false, start)
+	<-other.Done()
+	if other.Answer() != nil || other.TooLong() {
+		t.Error("a failed flight brought something")
+	}
+	f, leads = q.Board()
+	if !leads {
+		t.Fatal("nobody may ask after a failure")
+	}
+	r := f.Record()
+	r.Write(bytes.Repeat([]byte("x"), 2<<10))
+	r.End(true, start)
+	if f.Answer() != nil || !f.TooLong() {
+		t.Error("a long answer was kept, or not told")
+	}
+}
+
+func TestRedis_InTroubleIsLeftAlone(t *testing.T) {
+	server := miniredis.RunT(t)
+	c, err := New(Options{Redis: "redis://" + server.Addr(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	q := c.Ask(rule("a[b]c"), "/", "", "", []byte(`{}`))
+	c.fly(t, q, "text", start)
+	if a, ok := q.Answer(context.Background(), start); !ok || string(a.Body) != "text" || !a.Stored.Equal(start) {
+		t.Fatalf("%+v, %v", a, ok)
+	}
+	if n, err := c.Drop(context.Background(), "a[b]c"); n != 1 || err != nil {
+		t.Errorf("dropped %d, %v", n, err)
+	}
+	server.SetError("LOADING")
+	if _, ok := q.Answer(context.Background(), start); ok {
+		t.Error("an answer out of trouble")
+	}
+	server.SetError("")
+	c.fly(t, q, "text", start) // not stored: Redis rests
+	if len(server.Keys()) != 0 || !c.store.(*shared).resting() {
+		t.Errorf("Redis was asked again at once: %v", server.Keys())
+	}
+}
+
+// FuzzCanonical: two bodies have one form only if they say the same, and any order and spelling of a body has one.
+func FuzzCanonical(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":[{"c":"d"}],"e":1.50}`), uint64(1))
+	f.Add([]byte(`{"a":"\u0041","a":2}`), uint64(2))
+	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
+		text, ok := canonicalBody(body, nil)
+		if !ok {
+			return
+		}
+		again, ok := canonicalBody(text, nil)
+		if !ok || !bytes.Equal(text, again) {
+			t.Fatalf("the form of %s is not stable: %s", text, again)
+		}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(text, &members) != nil {
+			t.Fatalf("the form is no JSON: %s", text)
+		}
+		names := make([]string, 0, len(members))
+		for name := range members {
+			names = append(names, name)
+		}
+		rand.New(rand.NewPCG(seed, 0)).Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		var b bytes.Buffer
+		b.WriteString("{")
+		for i, name := range names {
+			if i > 0 {
+				b.WriteString(" ,\n")
+			}
+			key, _ := json.Marshal(name)
+			b.Write(key)
+			b.WriteString(" : ")
+			b.Write(members[name])
+		}
+		b.WriteString("}")
+		if shuffled, ok := canonicalBody(b.Bytes(), nil); !ok || !bytes.Equal(shuffled, text) {
+			t.Fatalf("%s and %s differ", b.Bytes(), text)
+		}
+	})
+}
+
+func BenchmarkAsk(b *testing.B) {
+	c := inMemory(b, 1<<20)
+	body := []byte(`{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("some text of a prompt ", 1500) + `"}],"temperature":0.1}`)
+	r := rule("r")
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if c.Ask(r, "/v1/chat/completions", "m", "dify", body) == nil {
+			b.Fatal("no question")
+		}
+	}
+}

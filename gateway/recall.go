@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/cache"
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/console"
+	"github.com/warmlane/warmlane/gateway/failure"
+)
+
+const (
+	headerCache  = "X-Warmlane-Cache"
+	dropPatience = 30 * time.Second
+)
+
+// openAnswers makes the answer cache, or goes on with the old one where nothing about it has changed.
+func (g *Gateway) openAnswers(cfg *config.Config, old *state) (*cache.Cache, error) {
+	if old.answers != nil && old.cfg.Redis == cfg.Redis && old.cfg.Server.CacheMemory == cfg.Server.CacheMemory {
+		return old.answers, nil
+	}
+	return cache.New(cache.Options{Memory: int64(cfg.Server.CacheMemory), Redis: cfg.Redis.URL.Reveal(), Log: g.log})
+}
+
+// recall answers a request from the cache, or by the answer to an equal one that is under way. If neither is there, and a rule covers the
+// request, what the engine says to it will be recorded.
+func (x *exchange) recall() (answered bool, fail *failure.Error) {
+	rule := x.cacheRule()
+	if rule == nil {
+		return false, nil
+	}
+	wants := x.ctx.Request.Header.Peek(fasthttp.HeaderCacheControl)
+	if bytes.Contains(wants, []byte("no-store")) {
+		x.recalled(rule.Name, "bypass")
+		return false, nil
+	}
+	q := x.state.answers.Ask(rule, x.rec.Path, x.route.Name, x.scope(rule), x.body)
+	if q == nil {
+		return false, nil
+	}
+	fresh := bytes.Contains(wants, []byte("no-cache"))
+	for {
+		if a, found := q.Answer(context.Background(), time.Now()); found && !fresh {
+			x.recite(q.Name(), "hit", a)
+			return true, nil
+		}
+		flight, leads := q.Board()
+		if leads {
+			x.recording = flight.Record()
+			x.recalled(q.Name(), "miss")
+			return false, nil
+		}
+		if fresh {
+			x.recalled(q.Name(), "bypass")
+			return false, nil
+		}
+		select {
+		case <-flight.Done():
+		case <-x.park():
+			return false, failure.New(x.cancelled(), "The request was cancelled.")
+		}
+		if a := flight.Answer(); a != nil {
+			x.recite(q.Name(), "join", a)
+			return true, nil
+		}
+		if flight.TooLong() { // nobody would gain by asking one after the other
+			x.recalled(q.Name(), "miss")
+			return false, nil
+		}
+	}
+}
+
+// cacheRule is the first rule that covers the request, nil if there is none or nothing of the kind can be kept.
+func (x *exchange) cacheRule() *config.CacheRule {
+	if len(x.state.cfg.Cache) == 0 || !keepable(x.ep.Family) {
+		return nil
+	}
+	s := config.Subject{Model: x.view.Model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header}
+	for i := range x.state.cfg.Cache {
+		if r := &x.state.cfg.Cache[i]; r.Match.Covers(&s) {
+			return r
+		}
+	}
+	return nil
+}
+
+// keepable says whether equal requests of the family have equal answers. Responses have names that later requests refer to.
+func keepable(f api.Family) bool {
+	switch f {
+	case api.Chat, api.Completions, api.Messages, api.Embeddings, api.Rerank, api.Score, api.Classify, api.Pooling:
+		return true
+	}
+	return false
+}
+
+// scope is who shares the answer. Content rules may differ by consumer, and with them the answer.
+func (x *exchange) scope(rule *config.CacheRule) string {
+	switch {
+	case rule.Scope == "user":
+		return x.consumer.Name + "\x00" + x.user()
+	case rule.Scope == "consumer" || x.guard != nil:
+		return x.consumer.Name
+	}
+	return ""
+}
+
+// recite sends an answer of before.
+func (x *exchange) recite(rule, how string, a *cache.Answer) {
+	x.recalled(rule, how)
+	x.usage = api.Usage{} // no engine has done anything
+	out := &x.ctx.Response
+	out.SetStatusCode(fasthttp.StatusOK)
+	out.Header.SetContentType(a.ContentType)
+	out.Header.Set("Age", strconv.Itoa(max(0, int(time.Since(a.Stored).Seconds()))))
+	out.SetBodyRaw(a.Body)
+	x.stamp()
+	x.rec.Status = fasthttp.StatusOK
+	x.rec.BytesOut = int64(len(a.Body))
+	x.end(nil)
+}
+
+// recalled notes what became of a request that a rule covers.
+func (x *exchange) recalled(rule, how string) {
+	x.rec.Cache = how
+	x.g.metrics.Recalled(rule, how)
+}
+
+// keepAnswer ends the recording of an answer, when there is one.
+func (x *exchange) keepAnswer(complete bool, now time.Time) {
+	if x.recording != nil {
+		x.recording.End(complete && x.rec.Status == fasthttp.StatusOK, now)
+		x.recording = nil
+	}
+}
+
+// dropAnswers forgets the answers of one rule, or of all.
+func (g *Gateway) dropAnswers(c *console.Call) (any, *failure.Error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dropPatience)
+	defer cancel()
+	n, err := g.state.Load().answers.Drop(ctx, c.Param("rule"))
+	if err != nil {
+		return nil, failure.New(failure.Internal, "Redis did not forget all answers. Please try again.").Because(err)
+	}
+	return map[string]int{"dropped": n}, nil
+}
