@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -50,10 +51,14 @@ func newPool(cfg config.Pool, old *pool, log *slog.Logger) (*pool, error) {
 	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std(), Shed: cfg.Queue.Shed.Std()}
 	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1), budget: new(upstream.Budget)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
+	trust, client, err := trusted(&cfg.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("pool %q: %w", cfg.Name, err)
+	}
 	for _, e := range cfg.Endpoints {
 		for rank := range e.DataParallel {
 			ec := balancer.EndpointConfig{URL: e.URL, MaxConcurrency: e.MaxConcurrency, Weight: e.Weight}
-			uc := upstream.Config{URL: e.URL, Connect: cfg.Timeouts.Connect.Std(), Header: name, Value: value}
+			uc := upstream.Config{URL: e.URL, Connect: cfg.Timeouts.Connect.Std(), Header: name, Value: value, TLS: trust}
 			if e.DataParallel > 1 {
 				ec.URL = scraper.RankURL(e.URL, rank)
 				uc.Lines = fmt.Sprintf("%s: %d\r\n", headerRank, rank)
@@ -71,7 +76,7 @@ func newPool(cfg config.Pool, old *pool, log *slog.Logger) (*pool, error) {
 	}
 	if p.poller, err = scraper.New(scraper.Config{
 		Engine: cfg.Engine, Path: cfg.Metrics.Path, Port: cfg.Metrics.Port, Interval: cfg.Metrics.Interval.Std(),
-		Generic: cfg.Metrics.Names, Header: scraper.Header{Name: name, Value: value},
+		Generic: cfg.Metrics.Names, Header: scraper.Header{Name: name, Value: value}, TLS: client,
 	}, p.Pool, log); err != nil {
 		return nil, err
 	}
@@ -87,6 +92,17 @@ func policyParams(cfg *config.Pool) map[string]any {
 	params := map[string]any{bonus: cfg.Session.Bonus.Std().Seconds()}
 	maps.Copy(params, cfg.Policy.Params)
 	return params
+}
+
+// trusted is what a pool says about TLS, for its requests and for its scrapes; nil for what it leaves to the system.
+func trusted(t *config.ClientTLS) (*upstream.TLS, *tls.Config, error) {
+	if t.Empty() {
+		return nil, nil, nil
+	}
+	trust := &upstream.TLS{ServerName: t.ServerName, Insecure: t.Insecure}
+	trust.CA, trust.Cert, trust.Key = t.PEM()
+	client, err := trust.Client()
+	return trust, client, err
 }
 
 // credential is the header that carries the pool's key.

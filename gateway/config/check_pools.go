@@ -32,6 +32,7 @@ func (c *checker) pool(at string, p *Pool) {
 		c.fault(at+".auth", "there is no api_key to send", "add api_key or remove auth")
 	}
 	c.endpoints(at+".endpoints", p.Endpoints)
+	c.clientTLS(at+".tls", p)
 	c.ranks(at+".endpoints", p.Engine, p.Endpoints)
 	c.session(at+".session", &p.Session)
 	c.health(at+".health", &p.Health)

@@ -18,6 +18,9 @@ func (c *Config) complete() {
 	c.Redis.CA = inDir(dir, c.Redis.CA)
 	c.Observe.TraceFile = inDir(dir, c.Observe.TraceFile)
 	for i := range c.Pools {
+		for _, file := range []*string{&c.Pools[i].TLS.CA, &c.Pools[i].TLS.Cert, &c.Pools[i].TLS.Key} {
+			*file = inDir(dir, *file)
+		}
 		for j := range c.Pools[i].Endpoints {
 			e := &c.Pools[i].Endpoints[j]
 			e.URL = withoutSlash(e.URL)

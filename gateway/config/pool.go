@@ -10,6 +10,7 @@ type Pool struct {
 	Models      []string   `yaml:"models"`       // further names that the engines know themselves (LoRA adapters); sent as they are
 	APIKey      Secret     `yaml:"api_key"`      // credential for the engines
 	Auth        Auth       `yaml:"auth"`         // how the credential is sent
+	TLS         ClientTLS  `yaml:"tls"`          // for https endpoints
 	Session     Session    `yaml:"session"`      // what keeps the requests of one conversation together
 	ProbeIdle   bool       `yaml:"probe_idle"`   // whether idle endpoints are asked for a few tokens, so that their speed stays known
 	Health      Health     `yaml:"health"`
@@ -87,4 +88,23 @@ type Metrics struct {
 	Port     int               `yaml:"port"`     // 0 = the endpoint's own
 	Interval Duration          `yaml:"interval"` // between two scrapes of one endpoint
 	Names    map[string]string `yaml:"names"`    // for engine generic: signal -> metric name, see engines.Generic; without names nothing is scraped
+}
+
+// ClientTLS says whom the gateway trusts at the other end of TLS, and what it shows of itself. The zero ClientTLS trusts the system's roots.
+type ClientTLS struct {
+	CA         string `yaml:"ca"`          // PEM file of the roots that are trusted instead of the system's
+	Cert       string `yaml:"cert"`        // PEM file of the gateway's own certificate; with Key or not at all
+	Key        string `yaml:"key"`         // PEM file of its private key
+	ServerName string `yaml:"server_name"` // name that certificates must be for; "" = the URL's host
+	Insecure   bool   `yaml:"insecure"`    // whether any certificate is taken
+
+	ca, cert, key []byte // the files' content
+}
+
+// PEM returns the content of the files, nil for those that are not named.
+func (t *ClientTLS) PEM() (ca, cert, key []byte) { return t.ca, t.cert, t.key }
+
+// Empty reports whether nothing is said.
+func (t *ClientTLS) Empty() bool {
+	return t.CA == "" && t.Cert == "" && t.Key == "" && t.ServerName == "" && !t.Insecure
 }

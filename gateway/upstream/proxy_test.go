@@ -2,7 +2,7 @@ package upstream
 
 import (
 	"bufio"
-	"crypto/tls"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -59,7 +59,7 @@ func TestProxy_TunnelsTLS(t *testing.T) {
 	address, heads := proxying(t, "200 Connection established")
 	s, err := NewServer(Config{
 		URL: service.URL, Proxy: via("http://user:secret@" + strings.TrimPrefix(address, "http://")),
-		TLS: &tls.Config{RootCAs: service.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs},
+		TLS: &TLS{CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: service.Certificate().Raw})},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ type Config struct {
 	// Lines are further header lines of each request, each ended by CRLF.
 	Lines string
 	// TLS is used for https; nil: the system's roots. Its ServerName, if any, is expected in place of the URL's host.
-	TLS *tls.Config
+	TLS *TLS
 	// Proxy names the proxy for a request, nil for none, as http.ProxyFromEnvironment does; a nil Proxy: none.
 	Proxy func(*http.Request) (*url.URL, error)
 }
@@ -88,7 +88,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if u.Scheme == "https" {
 		s.secure = &tls.Config{MinVersion: tls.VersionTLS12}
 		if cfg.TLS != nil {
-			s.secure = cfg.TLS.Clone()
+			if s.secure, err = cfg.TLS.Client(); err != nil {
+				return nil, err
+			}
 		}
 		if s.secure.ServerName == "" {
 			s.secure.ServerName = u.Hostname()
