@@ -37,6 +37,26 @@ func TestPromise_UpstreamDies(t *testing.T) {
 	}
 }
 
+// A request that dies on two engines is answered by the third. Few enough requests in 10 s meet that for the retry budget to cover them.
+func TestPromise_TwoDie(t *testing.T) {
+	dying := func(m *mortal) func(c *call) bool {
+		return func(c *call) bool {
+			if m.dies(c.id) {
+				c.reset()
+				return false
+			}
+			return c.serve()
+		}
+	}
+	// Both engines die of the same requests, each fifteenth: up to two retries for each are within a fifth of all.
+	m := &mortal{doomed: map[string]bool{}, each: 15}
+	g := open(t, strings.Replace(pool, "interval: 1h", "interval: 1h, eject_after: 1000000", 1),
+		startEngine(t, dying(m)).url, startEngine(t, dying(m)).url, startEngine(t, func(c *call) bool { return c.serve() }).url)
+	if load(t, "two engines die", count(300, 10_000), g.address, func(int) string { return "m" }) == 0 {
+		t.Error("no request met a dying engine: nothing is shown")
+	}
+}
+
 // load sends requests, half of them streamed, and demands that each is answered whole. It returns how many needed a second try.
 func load(t *testing.T, name string, n int, address string, model func(i int) string) int {
 	t.Helper()
@@ -78,12 +98,13 @@ func (r reply) tries() int {
 	return d.Tries
 }
 
-// mortal decides which requests an engine dies on: each third, and that one as often as it is sent, so that no fresh connection saves
+// mortal decides which requests an engine dies on: each third or so, and that one as often as it is sent, so that no fresh connection saves
 // it.
 type mortal struct {
 	mu     sync.Mutex // guards the rest
 	doomed map[string]bool
 	seen   int
+	each   int // 0: 3
 }
 
 func (m *mortal) dies(id string) bool {
@@ -93,7 +114,11 @@ func (m *mortal) dies(id string) bool {
 		return true
 	}
 	m.seen++
-	if m.seen%3 == 0 {
+	each := m.each
+	if each == 0 {
+		each = 3
+	}
+	if m.seen%each == 0 {
 		m.doomed[id] = true
 	}
 	return m.doomed[id]
