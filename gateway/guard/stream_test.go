@@ -176,7 +176,14 @@ func through(s *Session, f api.Family, r *rand.Rand, stream string) (string, *fa
 	}
 }
 
-const splits = 1000
+// splits is how often each case is cut at random: a thousand times in each family, less often in its variants.
+func (f form) splits() int {
+	switch f.name {
+	case "chat", "messages", "responses":
+		return 1000
+	}
+	return 100
+}
 
 // Whatever tokens a text is cut into, and whatever reads bring them, the same is found.
 func TestStream_AnySplitIsFound(t *testing.T) {
@@ -198,7 +205,7 @@ func TestStream_AnySplitIsFound(t *testing.T) {
 		"nothing \"at\" all\t\\ here \U0001f600":                                       "nothing \"at\" all\t\\ here \U0001f600",
 	} {
 		for _, f := range forms() {
-			for range splits {
+			for range f.splits() {
 				cut := tokens(r, in)
 				out, fail, _ := through(g.all(), f.family, r, f.stream(cut))
 				text, wholes := heard(t, out)
@@ -265,7 +272,7 @@ func TestStream_DenyEndsInTheFamilysForm(t *testing.T) {
 		rule.Refuse, rule.Message = refuse, "Not here."
 		g := guardOf(t, rule)
 		for _, f := range forms() {
-			for range splits {
+			for range f.splits() {
 				out, fail, closed := through(g.all(), f.family, r, f.stream(tokens(r, "好的，敏感词就是这样的。")))
 				text, _ := heard(t, out)
 				if fail == nil || fail.Kind != failure.ContentRefused || closed != (refuse == "answer") || strings.Contains(out, "敏") {
@@ -296,7 +303,7 @@ func TestStream_PlaceholdersAreRestored(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	g := guardOf(t, ruleOf("restore", "phone", "email"), wordsOf(t, "mask", "敏感词"))
 	for _, f := range forms() {
-		for range splits {
+		for range f.splits() {
 			s := g.all()
 			if _, refusal := s.Input([]byte(`{"prompt":"13812345678 a@b.cn"}`)); refusal != nil {
 				t.Fatal(refusal)
