@@ -9,6 +9,9 @@ import (
 	"github.com/warmlane/warmlane/tokenize"
 )
 
+// bytesPerToken is how long a token is in an answer that came whole without usage, its JSON included.
+const bytesPerToken = 6
+
 // admit takes the request's place in its limits.
 func (x *exchange) admit() *failure.Error {
 	if len(x.state.cfg.Limits) == 0 {
@@ -77,7 +80,10 @@ func (x *exchange) used() limit.Use {
 		u.Input = x.expected
 	}
 	if u.Output < 0 && writes(x.ep.Family) {
-		u.Output = x.passed + 1
+		u.Output = len(x.whole) / bytesPerToken
+		if x.relay.Stream != nil {
+			u.Output = x.relay.Stream.Counted
+		}
 	}
 	u.Output = max(0, u.Output)
 	return u

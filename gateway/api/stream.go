@@ -42,6 +42,8 @@ type Stream struct {
 	Events int
 	// LastTokens is the output tokens of the last Feed: by the engine's running count if it sends one, else its events.
 	LastTokens int
+	// Counted is the same of all of the stream.
+	Counted int
 	// FirstEvent says that an event of the engine (not a comment, not a ping) has come whole.
 	FirstEvent bool
 	// Complete says that the stream is complete by its family's rule.
@@ -64,7 +66,6 @@ type Stream struct {
 	family    Family
 	dropUsage bool
 	choices   finished
-	counted   int // output tokens seen so far, by running usage or by events
 
 	frame   framer
 	tail    []byte // the event that has not come whole
@@ -231,9 +232,9 @@ func (s *Stream) output(running bool) {
 	s.Events++
 	tokens := 1
 	if running && s.Usage.Output > 0 {
-		tokens = max(1, s.Usage.Output-s.counted)
+		tokens = max(1, s.Usage.Output-s.Counted)
 	}
-	s.counted += tokens
+	s.Counted += tokens
 	s.LastTokens += tokens
 }
 

@@ -7,4 +7,4 @@ for i, key in ipairs(KEYS) do
   redis.call('ZADD', key, 'XX', ends, ARGV[i + 1])
   if redis.call('PTTL', key) < 2 * lease then redis.call('PEXPIRE', key, 2 * lease) end
 end
-return 1
+return {1}

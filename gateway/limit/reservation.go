@@ -24,6 +24,7 @@ type Reservation struct {
 
 // claim is what a reservation holds of one bucket.
 type claim struct {
+	limit   string
 	key     string
 	tag     int
 	rate    *rate
@@ -50,7 +51,7 @@ func (r *Reservation) hold(asks []ask) {
 // claim is what was taken for the ask.
 func (a *ask) claim() claim {
 	return claim{
-		key: string(a.key), tag: a.tag, rate: a.rate, measure: a.shape.measure, need: a.need,
+		limit: a.rule.name, key: string(a.key), tag: a.tag, rate: a.rate, measure: a.shape.measure, need: a.need,
 		mode: a.mode, keeps: a.keeps,
 	}
 }
@@ -93,4 +94,14 @@ func (r *Reservation) Settle(u Use, complete bool) {
 type change struct {
 	claim  *claim
 	actual int64 // units used
+}
+
+// Reserved returns how many tokens of prompt and answer together are set aside in the limit of that name, 0 if it has no such bound.
+func (r *Reservation) Reserved(name string) int64 {
+	for i := range r.claims {
+		if c := &r.claims[i]; c.measure == tokens && c.limit == name {
+			return c.need / c.rate.cost
+		}
+	}
+	return 0
 }

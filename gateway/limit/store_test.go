@@ -160,6 +160,9 @@ func (s *redisServer) signal(sig syscall.Signal) {
 	}
 }
 
+func (s *redisServer) pause()  { s.t.Helper(); s.signal(syscall.SIGSTOP) }
+func (s *redisServer) resume() { s.t.Helper(); s.signal(syscall.SIGCONT) }
+
 // eventually polls until cond holds.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
@@ -182,4 +185,12 @@ func (s *redisServer) command(args ...any) {
 	if err := errors.Join(c.Do(s.t.Context(), args...).Err(), c.Close()); err != nil {
 		s.t.Error(err)
 	}
+}
+
+// span is how long a measurement takes: short beside other tests, long where promises are measured.
+func span(short, long time.Duration) time.Duration {
+	if os.Getenv("WARMLANE_PROMISES") != "" {
+		return long
+	}
+	return short
 }

@@ -1,0 +1,111 @@
+package gateway_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// left is what the gateway's limit has left, as a request finds that uses nothing: the engine refuses it.
+func left(t *testing.T, r *rig) int {
+	t.Helper()
+	a := r.post(chat, `{"model":"m","max_tokens":1,"user":"probe","messages":[]}`)
+	n, err := strconv.Atoi(a.header.Get("X-Ratelimit-Remaining-Tokens"))
+	if err != nil {
+		t.Fatalf("%d %v %s", a.status, a.header, a.body)
+	}
+	return n
+}
+
+// TestAdmit_SettlesEveryEnding compares what is left of a limit before and after requests that end in each way.
+func TestAdmit_SettlesEveryEnding(t *testing.T) {
+	var script atomic.Value
+	started := make(chan struct{}, 1)
+	e := engine(t, func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		if strings.Contains(string(body), `"probe"`) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error":{"message":"no messages"}}`)
+			return
+		}
+		switch script.Load() {
+		case "whole":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, answer)
+		case "stream":
+			events(w, delta, finish, usage, done)
+		case "untold":
+			events(w, delta, delta, finish, done)
+		case "error":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "cut":
+			events(w, delta, delta)
+			panic(http.ErrAbortHandler)
+		case "hangs":
+			events(w, delta, delta)
+			started <- struct{}{}
+			<-q.Context().Done()
+		}
+	})
+	r := newRig(t, onePool+"limits: [{name: q, tokens: 100000/total, concurrency: 5}]\n", e.URL)
+	prompt := 0 // as it is estimated; engines that tell usage say 9
+	f := func(how string, body string, wantUsed int) {
+		t.Helper()
+		script.Store(how)
+		before := left(t, r)
+		r.post(chat, body)
+		got := 0
+		await(t, how, func() bool { got = before - left(t, r); return got == wantUsed || got > 0 && wantUsed < 0 })
+		if wantUsed < 0 {
+			prompt = got - 3
+		}
+	}
+	f("whole", plainChat, 11)
+	f("stream", streamChat, 11)
+	f("untold", streamChat, -1) // our own count: the prompt's estimate and three pieces
+	if prompt < 1 || prompt > 10 {
+		t.Errorf("a prompt of one word is estimated at %d tokens", prompt)
+	}
+	f("error", plainChat, 0)
+	f("cut", streamChat, prompt+2)
+
+	script.Store("hangs")
+	before := left(t, r)
+	ctx, leave := context.WithCancel(t.Context())
+	q, err := http.NewRequestWithContext(ctx, "POST", r.URL+chat, strings.NewReader(streamChat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	a, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-started
+	leave()
+	_ = a.Body.Close()
+	await(t, "a client that left pays for what it got", func() bool { d := before - left(t, r); return d == prompt+1 || d == prompt+2 })
+}
+
+// TestAdmit_StrictBoundsTheAnswer sends the bound that a strict limit has set aside.
+func TestAdmit_StrictBoundsTheAnswer(t *testing.T) {
+	var got atomic.Value
+	e := engine(t, func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		got.Store(string(body))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	})
+	r := newRig(t, onePool+"limits: [{name: q, tokens: 1000/min, reserve: strict, max_output: 64}]\n", e.URL)
+	if a := r.post(chat, plainChat); a.status != 200 || got.Load() != `{"max_tokens":64,`+plainChat[1:] {
+		t.Errorf("answered %d; the engine got %s", a.status, got.Load())
+	}
+	a := r.post(chat, `{"model":"m","max_tokens":2000,"messages":[{"role":"user","content":"hello"}]}`)
+	if a.status != 429 || a.header.Get("X-Should-Retry") != "false" || !strings.Contains(a.body, "Please ask for a shorter answer.") {
+		t.Errorf("a request for more than the limit holds: %d %v %s", a.status, a.header, a.body)
+	}
+}

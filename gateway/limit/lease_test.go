@@ -1,0 +1,81 @@
+package limit_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/limit"
+)
+
+// quotaAndPlaces keeps all that a lease can hold: neither is refilled.
+func quotaAndPlaces() []config.Limit {
+	return []config.Limit{{Name: "x", Tokens: []config.Rate{per(1000, config.Total)}, Concurrency: 1}}
+}
+
+// TestLease_OfADeadGatewayRunsOut has a gateway that ends with a reservation open, as one that was killed does.
+func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
+	const lease = 300 * time.Millisecond
+	server := startRedis(t)
+	dead, err := limit.OpenRedis(limit.RedisConfig{URL: server.url(), Timeout: time.Second, Lease: lease})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admitted(t, newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, dead), chat(100, 500))
+	died := time.Now()
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second}))
+	refused(t, l, chat(100, 500))
+	var place *limit.Reservation
+	eventually(t, "the reservation is back", func() bool {
+		q := chat(100, 500)
+		p, fail := l.Reserve(t.Context(), &q)
+		place = p
+		return fail == nil
+	})
+	t.Logf("a lease of %s was back after %s", lease, time.Since(died))
+	if got := header(place, "x-ratelimit-remaining-tokens"); got != "400" {
+		t.Errorf("%s tokens remain, want 400: the dead gateway's 600 came back", got)
+	}
+}
+
+// TestLease_IsRenewed has an answer that takes three times its lease.
+func TestLease_IsRenewed(t *testing.T) {
+	const lease = 300 * time.Millisecond
+	server := startRedis(t)
+	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second, Lease: lease})
+	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, shared)
+	place := admitted(t, l, chat(100, 500))
+	for end := time.Now().Add(3 * lease); time.Now().Before(end); <-time.After(lease / 10) {
+		refused(t, l, chat(100, 500))
+	}
+	place.Settle(limit.Use{Input: 100, Output: 20}, true)
+	eventually(t, "the place is free", func() bool {
+		q := limit.Query{}
+		p, fail := l.Reserve(t.Context(), &q)
+		return fail == nil && header(p, "x-ratelimit-remaining-tokens") == "880"
+	})
+}
+
+// TestLease_SettledWhenRedisIsBack has a request end while Redis is away, for longer than its lease.
+func TestLease_SettledWhenRedisIsBack(t *testing.T) {
+	server, _, _ := troubled(t)
+	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Probe: 20 * time.Millisecond})
+	eventually(t, "redis is up", shared.Up)
+	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, shared)
+	place := admitted(t, l, chat(100, 500))
+	server.pause()
+	admitted(t, l, limit.Query{Prompt: 1}).Settle(limit.Use{Input: 1}, true) // here, from this gateway's share
+	place.Settle(limit.Use{Input: 100, Output: 20}, true)
+	server.resume()
+	eventually(t, "the request is settled", func() bool {
+		p, fail := l.Reserve(t.Context(), &limit.Query{})
+		if fail != nil {
+			return false
+		}
+		p.Settle(limit.Use{}, false)
+		return shared.Up() && header(p, "x-ratelimit-remaining-tokens") == "880"
+	})
+}
