@@ -40,6 +40,7 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		return map[string]any{"endpoints": endpoints}, nil
 	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
+	mux.Handle("POST", "/admin/v1/limits/top-up", g.topUp)
 	mux.Handle("GET", "/admin/v1/providers", g.listProviders)
 	mux.Handle("GET", "/admin/v1/config", func(*console.Call) (any, *failure.Error) { return g.describeConfig(), nil })
 	mux.Handle("POST", "/admin/v1/reload", g.reloadNow)

@@ -109,3 +109,39 @@ func TestAdmit_StrictBoundsTheAnswer(t *testing.T) {
 		t.Errorf("a request for more than the limit holds: %d %v %s", a.status, a.header, a.body)
 	}
 }
+
+func TestAdmin_TopsUpQuotas(t *testing.T) {
+	e := engine(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	})
+	r := newRig(t, onePool+"limits: [{name: q, by: user, requests: 1/month}]\n", e.URL)
+	f := func(user string, want int) {
+		t.Helper()
+		if a := r.post(chat, `{"model":"m","user":"`+user+`","messages":[]}`); a.status != want {
+			t.Errorf("user %s was answered %d %s, want %d", user, a.status, a.body, want)
+		}
+	}
+	f("a", 200)
+	f("a", 429)
+	admin := func(body string, want int) {
+		t.Helper()
+		a, err := http.Post(r.Admin+"/admin/v1/limits/top-up", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		if text, _ := io.ReadAll(a.Body); a.StatusCode != want {
+			t.Errorf("%s: %d %s, want %d", body, a.StatusCode, text, want)
+		}
+	}
+	admin(`{"limit":"q","of":"requests","amount":2,"user":"a"}`, 200)
+	admin(`{"limit":"q","of":"requests","amount":-2,"user":"a"}`, 400)
+	admin(`{"limit":"q","of":"tokens","amount":2,"user":"a"}`, 400)
+	admin(`{"limit":"x","of":"requests","amount":2}`, 400)
+	f("a", 200)
+	f("a", 200)
+	f("a", 429)
+	f("b", 200)
+	f("b", 429)
+}

@@ -1,6 +1,7 @@
 package limit_test
 
 import (
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -68,6 +69,33 @@ func TestQuota_Cost(t *testing.T) {
 		_, fail := refused(t, l, chat(400_000, 0))
 		if want := `The quota "money" of 1 CNY per day is used up. It starts anew in 12 hours.`; fail.Message != want {
 			t.Errorf("got %q, want %q", fail.Message, want)
+		}
+	})
+}
+
+func TestQuota_TopUp(t *testing.T) {
+	onEachStore(t, func(t *testing.T, _ *clock, limiter func(...config.Limit) *limit.Limiter) {
+		l := limiter(config.Limit{Name: "q", By: []config.By{{Kind: config.ByUser}}, Tokens: []config.Rate{per(1000, config.Total), per(1e6, time.Second)}})
+		a, b := limit.Query{User: "a", Prompt: 1000}, limit.Query{User: "b", Prompt: 1000}
+		admitted(t, l, a).Settle(limit.Use{Input: 1000}, true)
+		_, fail := refused(t, l, a)
+		if want := `The quota "q" of 1000 tokens in total is used up.`; fail.Message != want || !fail.Final {
+			t.Errorf("got %q (final: %v), want %q", fail.Message, fail.Final, want)
+		}
+		if err := l.TopUp("q", &a, "tokens", 2500); err != nil {
+			t.Fatal(err)
+		}
+		if got := passes(t, l, a, 10); got != 2 {
+			t.Errorf("%d requests of 1000 tokens passed after 2500 were added, want 2", got)
+		}
+		if got := passes(t, l, b, 10); got != 1 {
+			t.Errorf("%d requests of another user passed, want 1", got)
+		}
+		if err := l.TopUp("q", &a, "requests", 1); !errors.Is(err, limit.ErrNoQuota) {
+			t.Errorf("topping up what is not counted: %v", err)
+		}
+		if err := l.TopUp("x", &a, "tokens", 1); !errors.Is(err, limit.ErrNoLimit) {
+			t.Errorf("topping up a limit that is not there: %v", err)
 		}
 	})
 }

@@ -1,0 +1,130 @@
+package promises_test
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// store is a real redis-server on a Unix socket.
+type store struct {
+	url, socket string
+	process     *exec.Cmd
+}
+
+func startStore(t *testing.T) *store {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("no redis-server on this machine")
+	}
+	folder, err := os.MkdirTemp("", "redis") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{socket: filepath.Join(folder, "s")}
+	s.url = "unix://" + s.socket
+	s.start(t)
+	t.Cleanup(func() {
+		_ = s.process.Process.Kill()
+		_ = s.process.Wait()
+		_ = os.RemoveAll(folder)
+	})
+	return s
+}
+
+func (s *store) start(t *testing.T) {
+	t.Helper()
+	s.process = exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no")
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "redis-server takes connections", 10*time.Second, func() bool {
+		c, err := net.Dial("unix", s.socket)
+		return err == nil && c.Close() == nil
+	})
+}
+
+func (s *store) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := s.process.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Promise: Redis gone or hung costs a request <= 30 ms, and the first time-out opens the breaker for all. About 500 requests/s run while Redis is
+// stopped, goes on, is killed and comes back.
+func TestPromise_RedisTrouble(t *testing.T) {
+	const promised = 30 * time.Millisecond
+	e := startEngine(t, func(c *call) bool { return c.serve() })
+	s := startStore(t)
+	g := open(t, "redis: {url: \""+s.url+"\"}\n"+pool+"limits: [{name: all, requests: 1000000/s, tokens: 100000000/min, concurrency: 1000}]\n", e.url)
+	phases := []string{"before", "hung", "back", "gone", "restarted"}
+	var taken []times
+	failed, n := 0, 0
+	quiet(func() {
+		var phase atomic.Int32
+		taken = make([]times, len(phases))
+		var mu sync.Mutex
+		stop := make(chan struct{})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				w := &worker{address: g.address}
+				defer w.drop()
+				tick := time.NewTicker(16 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-stop:
+						return
+					case <-tick.C:
+					}
+					at, sent := phase.Load(), time.Now()
+					r, err := w.do(chat, plainChat)
+					took := time.Since(sent)
+					mu.Lock()
+					taken[at] = append(taken[at], took)
+					if n++; err != nil || !r.served(false) {
+						failed++
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		long := time.Duration(count(300, 3000)) * time.Millisecond
+		for i, begin := range []func(){
+			func() {}, func() { s.signal(t, syscall.SIGSTOP) }, func() { s.signal(t, syscall.SIGCONT) },
+			func() { s.signal(t, syscall.SIGKILL); _ = s.process.Wait() }, func() { s.start(t) },
+		} {
+			phase.Store(int32(i))
+			begin()
+			<-time.After(long)
+		}
+		close(stop)
+		all.Wait()
+	}, func() bool {
+		return taken[1].at(1)-taken[0].at(0.5) <= promised && taken[3].at(1)-taken[0].at(0.5) <= promised
+	})
+	for i, what := range phases {
+		t.Logf("redis %s: %v", what, taken[i])
+	}
+	none(t, "requests that failed beside a Redis in trouble", failed, n)
+	waited := 0
+	for _, d := range taken[1] {
+		if d > 20*time.Millisecond {
+			waited++
+		}
+	}
+	t.Logf("%d of %d requests waited while Redis hung, 8 were under way at most", waited, len(taken[1]))
+	if held() && waited > 8 {
+		t.Error("more requests waited than were under way when the first timed out")
+	}
+	hold(t, "the longest request beside a hung Redis, beyond the median before", taken[1].at(1)-taken[0].at(0.5), promised)
+	hold(t, "the longest request beside a dead Redis, beyond the median before", taken[3].at(1)-taken[0].at(0.5), promised)
+}
