@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -101,7 +100,7 @@ func TestFlight_BadEndsLetTheNextLead(t *testing.T) {
 
 func TestRedis_InTroubleIsLeftAlone(t *testing.T) {
 	server := miniredis.RunT(t)
-	c, err := New(Options{Redis: "redis://" + server.Addr(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	c, err := New(Options{Redis: "redis://" + server.Addr(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
