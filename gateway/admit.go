@@ -39,7 +39,8 @@ func (x *exchange) reserve(q *limit.Query) *failure.Error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
 	defer cancel()
-	q.Consumer, q.Path, q.IP, q.Headers = x.consumer.Name, x.rec.Path, x.clientIP(), &x.ctx.Request.Header
+	q.Consumer, q.Path, q.IP = x.consumer.Name, x.rec.Path, x.clientIP()
+	q.Headers, q.Args = &x.ctx.Request.Header, x.ctx.QueryArgs()
 	place, fail := x.state.limits.Reserve(ctx, q)
 	x.place = place
 	return fail

@@ -147,6 +147,7 @@ func (c *checker) match(at string, m *Match) {
 		c.fault(at+".path", fmt.Sprintf("%q is not a path", m.Path), "write a path or a glob such as /v1/chat/completions or /v1/*")
 	}
 	c.headers(at+".headers", m.Headers)
+	c.cookies(at+".cookies", m.Cookies)
 }
 
 func (c *checker) headers(at string, headers map[string]string) {
@@ -161,7 +162,27 @@ func (c *checker) headers(at string, headers map[string]string) {
 		case headers[name] == "":
 			c.fault(path, "an empty value", `write the value, or a glob such as "*" for any`)
 		}
+		c.pattern(path, headers[name])
 		seen[key] = name
+	}
+}
+
+func (c *checker) cookies(at string, cookies map[string]string) {
+	for _, name := range sortedKeys(cookies) {
+		path := join(at, name)
+		switch {
+		case !isToken(name):
+			c.fault(path, fmt.Sprintf("%q cannot be a cookie's name", name), "write a name such as session")
+		case cookies[name] == "":
+			c.fault(path, "an empty value", `write the value, or a glob such as "*" for any`)
+		}
+		c.pattern(path, cookies[name])
+	}
+}
+
+func (c *checker) pattern(path, pattern string) {
+	if wrong := badPattern(pattern); wrong != "" {
+		c.fault(path, wrong, "write a regular expression that RE2 knows after regex:, or a glob")
 	}
 }
 

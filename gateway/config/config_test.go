@@ -207,7 +207,7 @@ func TestValues_PrintWhatTheyRead(t *testing.T) {
 			t.Errorf("spend %s reads as %+v, %s (%v)", text, s, s, c)
 		}
 	}
-	for _, text := range []string{"consumer", "user", "model", "route", "ip", "header:X-App"} {
+	for _, text := range []string{"consumer", "user", "model", "route", "ip", "header:X-App", "query:app", "cookie:sid"} {
 		var b By
 		if c := b.parse(text); c != nil || b.String() != text {
 			t.Errorf("by %s reads as %s (%v)", text, b, c)
@@ -244,6 +244,41 @@ func TestParse_PolicyParameters(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "w.yaml:4:5: pools[0].policy: ") || !strings.Contains(err.Error(), "bogus") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestFits(t *testing.T) {
+	f := func(pattern, text string, want bool) {
+		t.Helper()
+		if got := Fits(pattern, text); got != want {
+			t.Errorf("Fits(%q, %q) = %v", pattern, text, got)
+		}
+	}
+	f("shop-*", "shop-1", true)
+	f("regex:^shop-[0-9]+$", "shop-17", true)
+	f("regex:^shop-[0-9]+$", "shop-x", false)
+	f("regex:[", "[", false)
+}
+
+func TestCovers_Cookies(t *testing.T) {
+	m := Match{Cookies: map[string]string{"plan": "regex:^(free|trial)$"}}
+	for cookie, want := range map[string]bool{"a=1; plan=free": true, "plan=paid": false, "a=plan=free": false, "": false} {
+		if got := m.Covers(&Subject{Headers: oneHeader{"Cookie", cookie}}); got != want {
+			t.Errorf("cookies %q are covered: %v", cookie, got)
+		}
+	}
+	if m.Covers(&Subject{}) || m.Empty() || m.String() != "cookie plan=regex:^(free|trial)$" {
+		t.Errorf("%v", m.String())
+	}
+}
+
+// oneHeader is a request with one header.
+type oneHeader struct{ name, value string }
+
+func (h oneHeader) Peek(name string) []byte {
+	if name == h.name {
+		return []byte(h.value)
+	}
+	return nil
 }
 
 func TestGlob(t *testing.T) {

@@ -36,7 +36,13 @@ func (m *Match) Covers(s *Subject) bool {
 			return false
 		}
 		value := s.Headers.Peek(name)
-		if value == nil || !Glob(glob, textOf(value)) {
+		if value == nil || !Fits(glob, textOf(value)) {
+			return false
+		}
+	}
+	for name, pattern := range m.Cookies {
+		value, ok := Cookie(s.Headers, name)
+		if !ok || !Fits(pattern, value) {
 			return false
 		}
 	}
@@ -45,7 +51,7 @@ func (m *Match) Covers(s *Subject) bool {
 
 // Empty reports whether m has no condition and so covers everything.
 func (m *Match) Empty() bool {
-	return len(m.Models) == 0 && len(m.Consumers) == 0 && m.Path == "" && len(m.Headers) == 0
+	return len(m.Models) == 0 && len(m.Consumers) == 0 && m.Path == "" && len(m.Headers) == 0 && len(m.Cookies) == 0
 }
 
 // String returns the conditions in the words of the file, "" for none.
@@ -62,6 +68,9 @@ func (m *Match) String() string {
 	}
 	for _, name := range sortedKeys(m.Headers) {
 		parts = append(parts, "header "+name+"="+m.Headers[name])
+	}
+	for _, name := range sortedKeys(m.Cookies) {
+		parts = append(parts, "cookie "+name+"="+m.Cookies[name])
 	}
 	return strings.Join(parts, ", ")
 }

@@ -66,12 +66,13 @@ type Price struct {
 }
 
 // Match is the vocabulary of conditions, the same everywhere. Every condition that is given must hold;
-// within a list one entry suffices. Globs know * (any text) and ? (one character).
+// within a list one entry suffices. Globs know * (any text) and ? (one character); a pattern is a glob, or regex:EXPRESSION.
 type Match struct {
 	Models    []string          `yaml:"models"`    // globs of the model that the caller asks for
 	Consumers []string          `yaml:"consumers"` // names of consumers
 	Path      string            `yaml:"path"`      // glob of the request's path
-	Headers   map[string]string `yaml:"headers"`   // canonical name -> glob of its value; a missing header never matches
+	Headers   map[string]string `yaml:"headers"`   // canonical name -> pattern of its value; a missing header never matches
+	Cookies   map[string]string `yaml:"cookies"`   // name -> pattern of its value; a missing cookie never matches
 }
 
 // ByKind names what separates the buckets of a limit.
@@ -85,12 +86,14 @@ const (
 	ByRoute                  // the route's name
 	ByIP                     // the client's address
 	ByHeader                 // the value of a header
+	ByQuery                  // the value of a parameter in the query
+	ByCookie                 // the value of a cookie
 )
 
 // By is one dimension of a limit's buckets.
 type By struct {
-	Kind   ByKind
-	Header string // canonical name, for ByHeader
+	Kind ByKind
+	Name string // of the header (canonical), parameter or cookie
 }
 
 // FailedBy is a class of failures that fallback_on can name; from 400 on it is the one status that an engine or provider answered with.

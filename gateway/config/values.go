@@ -198,14 +198,18 @@ func (a *Auth) parse(text string) *complaint {
 
 // String returns b as the file writes it.
 func (b By) String() string {
-	if b.Kind == ByHeader {
-		return "header:" + b.Header
+	names := byNames()
+	if int(b.Kind) < len(names) {
+		return names[b.Kind]
 	}
-	return byNames()[b.Kind]
+	return byPrefixes()[int(b.Kind)-len(names)] + b.Name
 }
 
 // byNames are the names of the kinds before ByHeader, in their order.
 func byNames() []string { return []string{"consumer", "user", "model", "route", "ip"} }
+
+// byPrefixes are what stands before a name, from ByHeader on.
+func byPrefixes() []string { return []string{"header:", "query:", "cookie:"} }
 
 func (b *By) parse(text string) *complaint {
 	for kind, name := range byNames() {
@@ -214,11 +218,16 @@ func (b *By) parse(text string) *complaint {
 			return nil
 		}
 	}
-	if header, ok := strings.CutPrefix(text, "header:"); ok && isToken(header) {
-		*b = By{ByHeader, textproto.CanonicalMIMEHeaderKey(header)}
-		return nil
+	for i, prefix := range byPrefixes() {
+		if name, ok := strings.CutPrefix(text, prefix); ok && isToken(name) {
+			*b = By{ByHeader + ByKind(i), name}
+			if b.Kind == ByHeader {
+				b.Name = textproto.CanonicalMIMEHeaderKey(name)
+			}
+			return nil
+		}
 	}
-	return &complaint{"does not separate requests", "write consumer, user, model, route, ip or header:NAME"}
+	return &complaint{"does not separate requests", "write consumer, user, model, route, ip, header:NAME, query:NAME or cookie:NAME"}
 }
 
 // failedNames are the classes of failures, in their order.

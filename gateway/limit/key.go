@@ -49,7 +49,15 @@ func appendValue(key []byte, by *config.By, q *Query) []byte {
 		if q.Headers == nil {
 			return appendPart(key, "")
 		}
-		return appendPart(key, q.Headers.Peek(by.Header))
+		return appendPart(key, q.Headers.Peek(by.Name))
+	case config.ByQuery:
+		if q.Args == nil {
+			return appendPart(key, "")
+		}
+		return appendPart(key, q.Args.Peek(by.Name))
+	case config.ByCookie:
+		value, _ := config.Cookie(q.Headers, by.Name)
+		return appendPart(key, value)
 	default:
 		panic(fmt.Sprintf("BUG: limit by unknown kind %d", by.Kind))
 	}

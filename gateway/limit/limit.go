@@ -20,6 +20,7 @@ type Query struct {
 	Path     string
 	IP       netip.Addr     // the client's; an IPv6 address counts by its /64
 	Headers  config.Headers // *fasthttp.RequestHeader is one; nil = none
+	Args     config.Headers // parameters of the query; *fasthttp.Args is one; nil = none
 
 	Prompt    int  // estimated tokens of the prompt
 	Generates bool // the answer has tokens that count

@@ -118,9 +118,22 @@ func TestReserve_SeparatesBuckets(t *testing.T) {
 		f("no user", config.By{Kind: config.ByUser}, limit.Query{}, limit.Query{User: "b"})
 		f("model", config.By{Kind: config.ByModel}, limit.Query{Model: "a"}, limit.Query{Model: "b"})
 		f("route", config.By{Kind: config.ByRoute}, limit.Query{Route: "a"}, limit.Query{Route: "b"})
-		f("header", config.By{Kind: config.ByHeader, Header: "X-App"},
+		f("header", config.By{Kind: config.ByHeader, Name: "X-App"},
 			limit.Query{Headers: header("a")}, limit.Query{Headers: header("b")})
-		f("no header", config.By{Kind: config.ByHeader, Header: "X-App"}, limit.Query{}, limit.Query{Headers: header("b")})
+		f("no header", config.By{Kind: config.ByHeader, Name: "X-App"}, limit.Query{}, limit.Query{Headers: header("b")})
+		cookie := func(text string) *fasthttp.RequestHeader {
+			var h fasthttp.RequestHeader
+			h.Set("Cookie", text)
+			return &h
+		}
+		args := func(text string) *fasthttp.Args {
+			var a fasthttp.Args
+			a.Parse(text)
+			return &a
+		}
+		f("cookie", config.By{Kind: config.ByCookie, Name: "sid"},
+			limit.Query{Headers: cookie("a=1; sid=x")}, limit.Query{Headers: cookie("sid=y; a=1")})
+		f("query", config.By{Kind: config.ByQuery, Name: "app"}, limit.Query{Args: args("app=x&b=1")}, limit.Query{Args: args("b=1&app=y")})
 		f("long value", config.By{Kind: config.ByUser}, limit.Query{User: long + "a"}, limit.Query{User: long + "b"})
 		f("ip", config.By{Kind: config.ByIP},
 			limit.Query{IP: netip.MustParseAddr("10.0.0.1")}, limit.Query{IP: netip.MustParseAddr("10.0.0.2")})
