@@ -93,20 +93,34 @@ func (m *Memory) take(asks []ask) (ok bool) {
 	return ok
 }
 
-// change adds to the debt of one bucket and returns what it is then.
-func (m *Memory) change(key string, r *rate, by int64, keeps time.Duration) (debt int64) {
+// shadow charges the asks' buckets, as far as they go: what was granted elsewhere is not granted here again. Buckets that are not
+// refilled are left alone.
+func (m *Memory) shadow(asks []ask) {
+	held := m.lock(asks)
+	defer m.unlock(held)
+	now := m.now().Sub(m.epoch).Microseconds()
+	for i := range asks {
+		a := &asks[i]
+		if a.rate.gain > 0 {
+			debt := min(a.rate.full, m.shards[a.shard].debt(a.key, a.rate, now)+a.need)
+			m.put(a.shard, a.key, bucket{debt, now, now + a.rate.untilFull(debt)})
+		}
+	}
+}
+
+// change adds to the debt of one bucket.
+func (m *Memory) change(key string, r *rate, by int64, keeps time.Duration) {
 	shard := shardOf([]byte(key))
 	s := &m.shards[shard]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now().Sub(m.epoch).Microseconds()
-	debt = r.changed(s.debt([]byte(key), r, now), by)
+	debt := r.changed(s.debt([]byte(key), r, now), by)
 	if debt == 0 {
 		delete(s.buckets, key)
-		return 0
+		return
 	}
 	m.put(shard, []byte(key), bucket{debt, now, now + r.forgotten(debt, keeps)})
-	return debt
 }
 
 func shardOf(key []byte) uint32 { return uint32(xxhash.Sum64(key) % shards) }

@@ -24,8 +24,8 @@ func TestRedis_DownRefuses(t *testing.T) {
 	if place != nil || fail == nil || fail.Kind != failure.LimitsAway || fail.HTTPStatus() != 503 || fail.RetryAfter != time.Second {
 		t.Errorf("a limit that refuses while Redis is gone gave %v", fail)
 	}
-	if got := passes(t, l, limit.Query{Model: "cheap"}, 10); got != 5 {
-		t.Errorf("%d requests passed another limit, want half of it", got)
+	if got := passes(t, l, limit.Query{Model: "cheap"}, 10); got != 4 {
+		t.Errorf("%d requests passed another limit, want half of it less the one that Redis has granted", got)
 	}
 	server.start()
 	eventually(t, "redis is asked again", shared.Up)
@@ -77,4 +77,16 @@ func TestRedis_IsSlow(t *testing.T) {
 	<-slept
 	eventually(t, "redis is asked again", j.last)
 	grantsAll(t, l)
+}
+
+// TestRedis_ShareIsNotFull has a gateway lose its Redis after it has used up the limit there.
+func TestRedis_ShareIsNotFull(t *testing.T) {
+	server, _, l := troubled(t)
+	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 10 {
+		t.Fatalf("%d of 20 requests passed, want the whole limit", got)
+	}
+	server.kill()
+	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 0 {
+		t.Errorf("%d requests more passed once Redis was gone", got)
+	}
 }
