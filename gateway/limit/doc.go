@@ -12,8 +12,8 @@
 //
 // Guarantees when buckets are shared: a call waits for Redis at most RedisConfig.Timeout; the first call that waits in vain
 // opens a breaker for all of them, and from then on no call waits until a probe, once a second and off the way of requests, has
-// succeeded. Meanwhile each gateway keeps the limits by itself, at half of each rate, counting what it has granted through Redis; limits may
-// refuse instead. What Redis counts is decided by Redis' clock, days and months by the gateway's.
+// succeeded. Meanwhile each gateway keeps the limits by itself, at half of each rate, of which it has had what it granted through Redis, and
+// what requests use then is counted in Redis once it is back; limits may refuse instead. What Redis counts is decided by Redis' clock, days and months by the gateway's.
 //
 // Costs: in memory about half a microsecond a bucket and 200 bytes a bucket, of which there are at most as many as
 // NewMemory says; in Redis one script call a request (about 0.2 ms on loopback; in a cluster one for each set of values that buckets are told

@@ -124,6 +124,10 @@ func (l *Limiter) Reserve(ctx context.Context, q *Query) (*Reservation, *failure
 	r.look(c.asks)
 	if ok {
 		r.hold(c.asks)
+		if l.shared != nil && !r.shared {
+			l.fill(c, q, now, true)
+			r.owe(c.asks)
+		}
 		if r.shared { // so that this gateway's share is not full when it has to count alone
 			l.fill(c, q, now, false)
 			l.memory.shadow(c.asks)

@@ -17,8 +17,9 @@ type Reservation struct {
 	choices int
 	seen    []seen // every bucket, for the headers
 	claims  []claim
-	id      string // in Redis
-	shared  bool   // the claims are in Redis
+	owed    []claim // in Redis, which was away: what the request used is counted there later
+	id      string  // in Redis
+	shared  bool    // the claims are in Redis
 	settled atomic.Bool
 }
 
@@ -48,6 +49,17 @@ func (r *Reservation) hold(asks []ask) {
 	}
 }
 
+// owe notes what has to be counted in Redis once it is back.
+func (r *Reservation) owe(asks []ask) {
+	for i := range asks {
+		if a := &asks[i]; a.mode != places {
+			c := a.claim()
+			c.need, c.mode = 0, final
+			r.owed = append(r.owed, c)
+		}
+	}
+}
+
 // claim is what was taken for the ask.
 func (a *ask) claim() claim {
 	return claim{
@@ -66,6 +78,7 @@ func (r *Reservation) Settle(u Use, complete bool) {
 		r.limiter.memory.outputs.observe(r.model, u.Output/r.choices)
 	}
 	p := r.limiter.priceOf(r.model)
+	r.pay(u, p)
 	changes := make([]change, 0, len(r.claims))
 	for i := range r.claims {
 		c := &r.claims[i]
@@ -88,6 +101,19 @@ func (r *Reservation) Settle(u Use, complete bool) {
 	for _, ch := range changes {
 		r.limiter.memory.change(ch.claim.key, ch.claim.rate, ch.actual-ch.claim.need, ch.claim.keeps)
 	}
+}
+
+// pay counts in Redis what the request used while it was away.
+func (r *Reservation) pay(u Use, p *price) {
+	if len(r.owed) == 0 {
+		return
+	}
+	changes := make([]change, len(r.owed))
+	for i := range r.owed {
+		c := &r.owed[i]
+		changes[i] = change{c, c.rate.units(c.measure.amount(u, p))}
+	}
+	r.limiter.shared.settle(r.id, changes)
 }
 
 // change is what came of a claim.
