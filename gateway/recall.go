@@ -22,10 +22,20 @@ const (
 
 // openAnswers makes the answer cache, or goes on with the old one where nothing about it has changed.
 func (g *Gateway) openAnswers(cfg *config.Config, old *state) (*cache.Cache, error) {
-	if old.answers != nil && old.cfg.Redis == cfg.Redis && old.cfg.Server.CacheMemory == cfg.Server.CacheMemory {
+	o := g.answerOptions(cfg)
+	if old.answers != nil && o == g.answerOptions(old.cfg) {
 		return old.answers, nil
 	}
-	return cache.New(cache.Options{Memory: int64(cfg.Server.CacheMemory), Redis: cfg.Redis.URL.Reveal(), Log: g.log})
+	return cache.New(o)
+}
+
+// answerOptions are those of the answer cache. Without rules nothing connects to Redis.
+func (g *Gateway) answerOptions(cfg *config.Config) cache.Options {
+	o := cache.Options{Memory: int64(cfg.Server.CacheMemory), Log: g.log}
+	if len(cfg.Cache) > 0 {
+		o.Redis = cfg.Redis
+	}
+	return o
 }
 
 // recall answers a request from the cache, or by the answer to an equal one that is under way. If neither is there, and a rule covers the

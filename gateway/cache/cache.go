@@ -54,19 +54,19 @@ type store interface {
 
 // Options make a cache.
 type Options struct {
-	Memory int64  // bytes that answers may take in memory, when there is no Redis
-	Redis  string // URL; "" = memory
+	Memory int64        // bytes that answers may take in memory, when there is no Redis
+	Redis  config.Redis // not enabled = memory
 	Log    *slog.Logger
 }
 
 // New makes an empty cache.
 func New(o Options) (*Cache, error) {
 	c := &Cache{flights: map[Key]*Flight{}}
-	if o.Redis == "" {
+	if !o.Redis.Enabled() {
 		c.store = newMemory(o.Memory)
 		return c, nil
 	}
-	shared, err := openRedis(o.Redis, o.Log)
+	shared, err := openRedis(&o.Redis, o.Log)
 	if err != nil {
 		return nil, err
 	}

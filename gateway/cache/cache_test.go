@@ -100,7 +100,7 @@ func TestFlight_BadEndsLetTheNextLead(t *testing.T) {
 
 func TestRedis_InTroubleIsLeftAlone(t *testing.T) {
 	server := miniredis.RunT(t)
-	c, err := New(Options{Redis: "redis://" + server.Addr(), Log: slog.New(slog.DiscardHandler)})
+	c, err := New(Options{Redis: config.Redis{URL: config.NewSecret("redis://" + server.Addr())}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +172,20 @@ func BenchmarkAsk(b *testing.B) {
 	for b.Loop() {
 		if c.Ask(r, "/v1/chat/completions", "m", "dify", body) == nil {
 			b.Fatal("no question")
+		}
+	}
+}
+
+// TestRedis_IsNamedAsForLimits: further nodes and Sentinel stand in the URL's query, which go-redis itself does not read.
+func TestRedis_IsNamedAsForLimits(t *testing.T) {
+	for _, url := range []string{"redis://127.0.0.1:1?addr=127.0.0.1:2", "redis://127.0.0.1:1?master_name=dify&sentinel_password=x"} {
+		for _, cluster := range []bool{false, true} {
+			c, err := New(Options{Redis: config.Redis{URL: config.NewSecret(url), Cluster: cluster}, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Errorf("%s, cluster %v: %v", url, cluster, err)
+				continue
+			}
+			c.Close()
 		}
 	}
 }

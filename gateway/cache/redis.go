@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/warmlane/warmlane/gateway/config"
 )
 
 const (
@@ -37,15 +39,25 @@ type stored struct {
 	Body        []byte    `json:"body"`
 }
 
-func openRedis(url string, log *slog.Logger) (*shared, error) {
-	o, err := redis.ParseURL(url)
+func openRedis(cfg *config.Redis, log *slog.Logger) (*shared, error) {
+	o, err := config.RedisOptions(cfg.URL.Reveal(), redisPatience)
 	if err != nil {
 		return nil, fmt.Errorf("redis for the answer cache: %w", err)
 	}
-	// The library's own patience is seconds, and it would dial five times.
-	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisPatience, redisPatience, redisPatience, redisPatience
-	return &shared{client: redis.NewClient(o), log: log}, nil
+	trusts, err := cfg.TLSConfig()
+	if err != nil {
+		return nil, fmt.Errorf("redis for the answer cache: %w", err)
+	}
+	if trusts != nil && o.TLSConfig != nil {
+		o.TLSConfig = trusts
+	}
+	s := &shared{log: log}
+	if cfg.Cluster {
+		s.client = redis.NewClusterClient(o.Cluster())
+	} else {
+		s.client = redis.NewUniversalClient(o)
+	}
+	return s, nil
 }
 
 func nameOf(rule string, k Key) string { return redisPrefix + rule + ":" + k.String() }
@@ -103,18 +115,34 @@ func (s *shared) drop(ctx context.Context, rule string) (int, error) {
 	if rule != "" {
 		pattern = redisPrefix + literal.Replace(rule) + ":*"
 	}
-	n, cursor := 0, uint64(0)
-	for {
-		keys, next, err := s.client.Scan(ctx, cursor, pattern, scanAtOnce).Result()
+	var n atomic.Int64
+	var err error
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return dropOn(ctx, node, pattern, &n) })
+	} else {
+		err = dropOn(ctx, s.client, pattern, &n)
+	}
+	if err != nil {
+		err = fmt.Errorf("dropping answers in redis: %w", err)
+	}
+	return int(n.Load()), err
+}
+
+// dropOn drops what one node has, each key by itself: those of a cluster lie in different slots.
+func dropOn(ctx context.Context, node redis.Cmdable, pattern string, n *atomic.Int64) error {
+	for cursor := uint64(0); ; {
+		keys, next, err := node.Scan(ctx, cursor, pattern, scanAtOnce).Result()
 		if err == nil && len(keys) > 0 {
-			err = s.client.Unlink(ctx, keys...).Err()
-			n += len(keys)
+			_, err = node.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for _, key := range keys {
+					p.Unlink(ctx, key)
+				}
+				return nil
+			})
+			n.Add(int64(len(keys)))
 		}
-		if err != nil {
-			return n, fmt.Errorf("dropping answers in redis: %w", err)
-		}
-		if cursor = next; cursor == 0 {
-			return n, nil
+		if cursor = next; err != nil || cursor == 0 {
+			return err
 		}
 	}
 }
