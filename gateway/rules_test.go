@@ -44,7 +44,7 @@ func TestRules_InputIsMaskedBeforeAnyEngineSeesIt(t *testing.T) {
 	if line := r.lastLine(); line["guard"] != "pii=mask:2" {
 		t.Errorf("access line %v", line)
 	}
-	m := r.metricsText()
+	m := r.metrics()
 	if !strings.Contains(m, `warmlane_guard_matches_total{action="mask",rule="pii",side="input"} 2`) {
 		t.Error("the metrics do not count it")
 	}
@@ -103,21 +103,6 @@ func wellFormed(body string, stream bool) bool {
 		}
 	}
 	return n > 0
-}
-
-// metricsText is what /metrics says.
-func (r *rig) metricsText() string {
-	r.t.Helper()
-	resp, err := http.Get(r.Admin + "/metrics")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return string(text)
 }
 
 // token is an event with text.
