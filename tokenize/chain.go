@@ -122,7 +122,7 @@ func (c *chain) shortRun(p []byte) (n int, more bool) {
 
 // escape writes what the escape at the start of p means and returns what follows it.
 func (c *chain) escape(p []byte) []byte {
-	r, size := unescape(p)
+	r, size := Unescape(p)
 	if r < utf8.RuneSelf {
 		c.writeByte(byte(r))
 		return p[size:]

@@ -81,7 +81,7 @@ func (s *spelling) flush(c *chain) {
 	for s.n > 0 {
 		held, n := s.held, s.n
 		s.n = 0
-		r, size := unescape(held[:n])
+		r, size := Unescape(held[:n])
 		var out [utf8.UTFMax]byte
 		c.write(out[:utf8.EncodeRune(out[:], r)])
 		s.write(c, held[size:n])

@@ -34,7 +34,7 @@ func (t *Text) Next() []byte {
 		t.rest = t.rest[len(run):]
 		return run
 	}
-	r, size := unescape(t.rest)
+	r, size := Unescape(t.rest)
 	t.rest = t.rest[size:]
 	if r < utf8.RuneSelf {
 		t.esc[0] = byte(r)
@@ -43,9 +43,9 @@ func (t *Text) Next() []byte {
 	return t.esc[:utf8.EncodeRune(t.esc[:], r)]
 }
 
-// unescape decodes the escape at the start of b, a pair of surrogates as one, and returns the length of its spelling.
+// Unescape decodes the escape at the start of b, a pair of surrogates as one, and returns the length of its spelling.
 // What is no escape decodes to U+FFFD.
-func unescape(b []byte) (r rune, size int) {
+func Unescape(b []byte) (r rune, size int) {
 	if len(b) < 2 {
 		return utf8.RuneError, len(b)
 	}

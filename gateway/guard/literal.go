@@ -2,9 +2,9 @@ package guard
 
 import (
 	"bytes"
-	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/warmlane/warmlane/tokenize"
 )
 
 // literal is a JSON string: its text, and where each piece of that lies in the literal.
@@ -35,48 +35,12 @@ func (l *literal) read(raw []byte) {
 			i += n
 			continue
 		}
-		r, size := unescape(in[i:])
+		r, size := tokenize.Unescape(in[i:])
 		l.marks.add(len(l.buf), 1+i, size)
 		l.buf = utf8.AppendRune(l.buf, r)
 		i += size
 	}
 	l.text = l.buf
-}
-
-// unescape reads one escape. Half a surrogate pair is U+FFFD.
-func unescape(b []byte) (r rune, size int) {
-	switch b[1] {
-	case 'b':
-		return '\b', 2
-	case 'f':
-		return '\f', 2
-	case 'n':
-		return '\n', 2
-	case 'r':
-		return '\r', 2
-	case 't':
-		return '\t', 2
-	case 'u':
-		r = hex(b[2:])
-		if !utf16.IsSurrogate(r) {
-			return r, 6
-		}
-		if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
-			if pair := utf16.DecodeRune(r, hex(b[8:])); pair != utf8.RuneError {
-				return pair, 12
-			}
-		}
-		return utf8.RuneError, 6
-	}
-	return rune(b[1]), 2
-}
-
-func hex(b []byte) rune {
-	n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-	if err != nil {
-		return utf8.RuneError
-	}
-	return rune(n)
 }
 
 // appendEscaped appends text as it stands between the quotes of a JSON string.
