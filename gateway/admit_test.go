@@ -145,3 +145,19 @@ func TestAdmin_TopsUpQuotas(t *testing.T) {
 	f("b", 200)
 	f("b", 429)
 }
+
+// What a strict limit has set aside bounds the answer also where a content rule has written the request anew.
+func TestAdmit_StrictBoundOutlivesARule(t *testing.T) {
+	seen := make(chan string, 1)
+	u := echo(t, seen, good)
+	r := newRig(t, onePool+`
+limits: [{name: q, tokens: 1000/min, reserve: strict, max_output: 50}]
+guard: [{name: pii, detect: [phone], check: input, action: mask}]
+`, u)
+	if a := r.post(chat, `{"model":"m@bot","messages":[{"role":"user","content":"13812345678"}]}`); a.status != 200 {
+		t.Fatalf("answered %d %s", a.status, a.body)
+	}
+	if got := <-seen; got != `{"max_tokens":50,"model":"m","messages":[{"role":"user","content":"[PHONE]"}]}` {
+		t.Errorf("the engine got %s", got)
+	}
+}

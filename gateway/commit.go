@@ -126,8 +126,9 @@ func (x *exchange) decision() string {
 		Candidates   int      `json:"candidates,omitempty"`
 		Queue        float64  `json:"queue_ms"`
 		Guard        string   `json:"guard,omitempty"`
+		App          string   `json:"app,omitempty"`
 	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
-	d.Guard, d.PassedOver = x.rec.Guard, x.rec.PassedOver
+	d.Guard, d.PassedOver, d.App = x.rec.Guard, x.rec.PassedOver, x.app
 	d.Queue = float64(x.rec.Queue.Microseconds()) / 1000
 	if x.lease != nil {
 		why := x.lease.Decision()

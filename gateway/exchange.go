@@ -31,6 +31,7 @@ type exchange struct {
 
 	ep       api.Endpoint
 	consumer identity.Consumer
+	app      string // the application that calls, by the name after the model's @ or X-Dify-App-Id; "" = it does not say
 	body     []byte
 	view     *api.View
 	priority int // in a pool's queue

@@ -110,11 +110,21 @@ func (x *exchange) readBody() *failure.Error {
 		return fail
 	}
 	x.view = view
+	x.nameApp()
 	x.rec.Model, x.rec.Stream = view.Model, view.Stream
 	if !x.consumer.Allows(view.Model) {
 		return failure.Newf(failure.Forbidden, "This API key may not use the model %q.", view.Model)
 	}
 	return x.readPriority()
+}
+
+// nameApp finds the calling app and takes its name from the model's, so that no engine and no rule sees it there.
+func (x *exchange) nameApp() {
+	x.view.Model, x.app = x.state.table.Split(x.view.Model, x.state.listed)
+	if id := x.ctx.Request.Header.Peek(headerDifyApp); x.app == "" && route.IsApp(string(id)) {
+		x.app = string(id)
+	}
+	x.rec.App = x.app
 }
 
 func memoryFull() *failure.Error {

@@ -17,6 +17,7 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerExplain   = "X-Warmlane-Explain"
+	headerDifyApp   = "X-Dify-App-Id" // set by plugins for Dify that tell the app
 	headerRank      = "X-Data-Parallel-Rank"
 	maxRequestID    = 128
 )

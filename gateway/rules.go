@@ -28,6 +28,10 @@ func (x *exchange) guardInput() *failure.Error {
 	if fail != nil {
 		return fail
 	}
+	view.Model = x.view.Model // the app's name was behind it
+	if x.place != nil && x.place.MaxTokens > 0 {
+		view.Bound(x.place.MaxTokens)
+	}
 	x.body, x.view = body, view
 	return nil
 }

@@ -191,6 +191,7 @@ func (s *state) public() []route.Model {
 }
 
 func (s *state) model(c identity.Consumer, id string, now time.Time) (api.Model, bool) {
+	id, _ = s.table.Split(id, s.listed)
 	for _, m := range s.public() {
 		if m.Name == id && c.Allows(id) {
 			return s.card(m, now), true

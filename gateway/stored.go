@@ -25,7 +25,7 @@ type origins struct {
 type origin struct {
 	pool, url    string
 	consumer     string
-	user         string // as the request that made it named one
+	user, app    string // as the request that made it named them
 	model, route string
 	until        time.Time
 }
@@ -60,7 +60,7 @@ func (x *exchange) remember(id string) {
 	}
 	x.g.origins.put(id, origin{
 		pool: x.pool.Name(), url: x.rec.Endpoint, consumer: x.consumer.Name, until: time.Now().Add(storedFor),
-		user: x.user(), model: x.view.Model, route: x.route.Name,
+		user: x.user(), app: x.app, model: x.view.Model, route: x.route.Name,
 	})
 }
 
@@ -83,6 +83,7 @@ func (x *exchange) serveStored() *failure.Error {
 		return failure.New(failure.ResponseNotFound,
 			"This response is unknown: it was made more than an hour ago, elsewhere, or not stored.")
 	}
+	x.app, x.rec.App = from.app, from.app
 	if fail := x.reserve(&limit.Query{User: from.user, Model: from.model, Route: from.route}); fail != nil {
 		return fail
 	}

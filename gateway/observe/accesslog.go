@@ -22,7 +22,7 @@ func (a *AccessLog) Write(r *Record) {
 		return
 	}
 	line := slog.NewRecord(r.Time.Add(r.Total), slog.LevelInfo, "request", 0)
-	attrs := make([]slog.Attr, 0, 29)
+	attrs := make([]slog.Attr, 0, 30)
 	attrs = appendWhat(attrs, r)
 	attrs = appendFigures(attrs, r)
 	line.AddAttrs(attrs...)
@@ -33,6 +33,7 @@ func (a *AccessLog) Write(r *Record) {
 func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 	attrs = appendText(attrs, "request_id", r.ID)
 	attrs = appendText(attrs, "consumer", r.Consumer)
+	attrs = appendText(attrs, "app", r.App)
 	attrs = appendText(attrs, "family", r.Family)
 	attrs = appendText(attrs, "path", r.Path)
 	attrs = appendText(attrs, "model", r.Model)

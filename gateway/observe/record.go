@@ -32,6 +32,7 @@ type Record struct {
 	Time     time.Time // when the request's head was read
 	ID       string    // X-Request-Id
 	Consumer string    // who called
+	App      string    // application that called, by its own word; "" = it does not say
 	Family   string    // API family, such as chat
 	Path     string    // path as the client sent it, without the query
 	Model    string    // model that the caller asked for
