@@ -50,7 +50,11 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 		x.recalled(rule.Name, "bypass")
 		return false, nil
 	}
-	q := x.state.answers.Ask(rule, x.rec.Path, x.route.Name, x.scope(rule), x.body)
+	bodies := [][]byte{x.body}
+	if came := x.ctx.PostBody(); &came[0] != &x.body[0] { // content rules have changed it
+		bodies = append(bodies, came)
+	}
+	q := x.state.answers.Ask(rule, x.rec.Path, x.route.Name, x.scope(rule), bodies...)
 	if q == nil {
 		return false, nil
 	}

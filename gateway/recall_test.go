@@ -205,3 +205,25 @@ func TestCache_ScopeAllAndForgetting(t *testing.T) {
 		t.Errorf("after the answers were dropped: %+v", s)
 	}
 }
+
+// What a content rule hides from the engine and puts back into the answer belongs to one question: the same one about another telephone
+// number is another.
+func TestCache_WhatIsRestoredIsNobodyElses(t *testing.T) {
+	echo := engine(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || strings.Contains(string(body), "1380013800") {
+			t.Errorf("the engine sees %s, %v", body, err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"I call [PHONE_1]"},"finish_reason":"stop"}]}`)
+	})
+	r := newRig(t, strings.Replace(withCache, "SCOPE", "", 1)+"guard: [{name: hide, detect: [phone], action: restore}]\n", echo.URL)
+	for _, number := range []string{"13800138001", "13800138002"} {
+		if s := r.say("sk-dify", question("call "+number, "")); s.cache != "miss" || !strings.Contains(s.body, number) {
+			t.Errorf("%s: %+v", number, s)
+		}
+	}
+	if s := r.say("sk-dify", question("call 13800138001", "")); s.cache != "hit" || !strings.Contains(s.body, "13800138001") {
+		t.Errorf("again: %+v", s)
+	}
+}

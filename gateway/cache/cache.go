@@ -87,14 +87,19 @@ type Question struct {
 	key   Key
 }
 
-// Ask makes a question of a request; nil when its body is no JSON object.
-func (c *Cache) Ask(rule *config.CacheRule, path, route, scope string, body []byte) *Question {
-	canonical, ok := canonicalBody(body, rule.Ignore)
-	if !ok {
-		return nil
+// Ask makes a question of a request; nil when its body is no JSON object. What was changed in the body before it goes to an engine may be
+// put back into the answer, so that both bodies belong to the question then: the one that is sent first.
+func (c *Cache) Ask(rule *config.CacheRule, path, route, scope string, bodies ...[]byte) *Question {
+	parts := [][]byte{[]byte(rule.Name), []byte(path), []byte(route), []byte(scope)}
+	for _, body := range bodies {
+		canonical, ok := canonicalBody(body, rule.Ignore)
+		if !ok {
+			return nil
+		}
+		parts = append(parts, canonical)
 	}
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(rule.Name), []byte(path), []byte(route), []byte(scope), canonical} {
+	for _, part := range parts {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		_, _ = h.Write(length[:])
