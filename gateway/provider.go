@@ -73,9 +73,7 @@ func (x *exchange) tryProvider(t *route.Target, more bool) *failure.Error {
 	x.rec.Pool, x.rec.Endpoint, x.rec.Policy, x.rec.PredictedCached = p.cfg.Name, p.cfg.BaseURL, "", -1
 	x.lane = x.g.metrics.Lane(x.view.Model, p.cfg.Name)
 	if !p.Takes(x.ep.Family) {
-		fail := failure.Newf(failure.NoEndpoint, "The provider of this model does not serve %s.", x.ep.Path)
-		fail.Final = true
-		return fail
+		return failure.Newf(failure.Unsupported, "The provider of this model does not serve %s.", x.ep.Path)
 	}
 	sending, fail := p.Prepare(&provider.Asked{
 		Endpoint: x.ep, View: x.view, Body: x.body, ContentType: x.ctx.Request.Header.ContentType(), ID: x.rec.ID,

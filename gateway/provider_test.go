@@ -384,7 +384,7 @@ func TestProvider_FamilyThatIsNotServed(t *testing.T) {
 	s, n := counting(t, good)
 	r := newRig(t, outsiders(s, "kind: anthropic, keys: [sk-out]"))
 	a := r.post("/v1/audio/speech", `{"model":"m","input":"x","voice":"y"}`)
-	if a.status != 503 || a.header.Get("X-Should-Retry") != "false" || !strings.Contains(a.body, "does not serve /v1/audio/speech") || n.Load() != 0 {
+	if a.status != 400 || a.code() != "unsupported_parameter" || !strings.Contains(a.body, "does not serve /v1/audio/speech") || n.Load() != 0 {
 		t.Errorf("answered %d %v %s after %d attempts", a.status, a.header, a.body, n.Load())
 	}
 }

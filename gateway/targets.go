@@ -15,17 +15,22 @@ import (
 	"github.com/warmlane/warmlane/tokenize"
 )
 
-// dispatch tries the targets of the route in order until one answers. Nothing has gone to the client yet.
+// dispatch tries the targets of the route in order until one answers. Nothing has gone to the client yet. Where none does, the client hears
+// of the last one; but a last one that could not serve the request at all says less than one before it that may do so later.
 func (x *exchange) dispatch() *failure.Error {
 	order := x.order()
+	var able *failure.Error // of a target that serves such requests
 	for i := range order {
 		t, rest := &order[i], order[i+1:]
 		fail := x.try(t, rest)
 		if fail == nil {
 			return nil
 		}
+		if able == nil || unable(able.Kind) || !unable(fail.Kind) {
+			able = fail
+		}
 		if len(rest) == 0 || !passesOn(x.route.FallbackOn, fail) || x.cancelled() != failure.None {
-			return fail
+			return able
 		}
 		x.passOver(t, fail)
 	}
@@ -98,10 +103,19 @@ func (x *exchange) passOver(t *route.Target, fail *failure.Error) {
 	x.rec.PassedOver = b.String()
 }
 
-// passesOn says whether a failure is one of those for which the route names a further target. A model that the target does not know has
-// cost nothing and always is.
+// unable says whether a failure tells that the target cannot serve such a request, now or later.
+func unable(k failure.Kind) bool {
+	switch k {
+	case failure.ModelUnknown, failure.ModelNotFound, failure.Unsupported, failure.ContextLength:
+		return true
+	}
+	return false
+}
+
+// passesOn says whether a failure is one of those for which the route names a further target. A model that the target does not know, or
+// something else that it has not, has cost nothing and always is; of prompts that are too long the route has its own word.
 func passesOn(on []config.FailedBy, fail *failure.Error) bool {
-	if fail.Kind == failure.ModelUnknown || fail.Kind == failure.ModelNotFound || errors.Is(fail.Err, balancer.ErrNoEndpoint) {
+	if unable(fail.Kind) && fail.Kind != failure.ContextLength || errors.Is(fail.Err, balancer.ErrNoEndpoint) {
 		return true
 	}
 	by := failedBy(fail.Kind)

@@ -53,6 +53,19 @@ func TestTargets_FallbackOn(t *testing.T) {
 		{"404 always", "connect", status(404, `{"error":{"message":"The model at-a does not exist.","code":404}}`), "model_unknown"},
 		{"too long", "context_length", status(400, tooLong), "context_length"},
 		{"too long, not named", "5xx", status(400, tooLong), ""},
+		{"too long for vLLM's engine", "context_length", refusal("The decoder prompt (length 93016) is longer than the maximum model length of 65536. Make sure that `max_model_len` is no smaller than the number of text tokens."), "context_length"},
+		{"an answer too long for vLLM", "context_length", refusal("max_tokens=8888 cannot be greater than max_model_len=max_total_tokens=3072. Please request fewer output tokens."), "context_length"},
+		{"too long for SGLang", "context_length", refusal("The input (31996 tokens) is longer than the model's context length (16384 tokens)."), "context_length"},
+		{"too long for SGLang's answer", "context_length", refusal("Requested token count exceeds the model's maximum context length of 16384 tokens. You requested a total of 17000 tokens: 15000 tokens from the input messages and 2000 tokens for the completion."), "context_length"},
+		{"too long for SGLang's scheduler", "context_length", refusal("Input length (31996 tokens) exceeds the maximum allowed length (31994 tokens). Use a shorter input or enable --allow-auto-truncate."), "context_length"},
+		{"too long, inside a 200", "context_length", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, tooLong)
+		}, "context_length"},
+		{"no images", "connect", refusal("at-a is not a multimodal model"), "unsupported"},
+		{"no tools", "connect", refusal(`\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set`), "unsupported"},
+		{"501", "connect", status(501, `{"error":{"message":"This server does not support embeddings.","type":"not_supported_error","code":501}}`), "unsupported"},
+		{"405", "connect", status(405, `{"detail":"Method Not Allowed"}`), "unsupported"},
 		{"400", "connect, timeout, 429, 5xx, queue_full, context_length", status(400, `{"error":{"message":"bad","code":400}}`), ""},
 		{"400 by number", "400", status(400, `{"error":{"message":"bad","code":400}}`), "bad_request"},
 		{"401 by number", "401", status(401, `{}`), "engine_error"},
@@ -79,6 +92,63 @@ func TestTargets_FallbackOn(t *testing.T) {
 				t.Errorf("the access line says %v, want a=%s", line["passed_over"], f.failure)
 			}
 		})
+	}
+}
+
+// refusal is an engine's 400 with these words, which are written as in JSON.
+func refusal(words string) http.HandlerFunc {
+	return status(400, `{"error":{"message":"`+words+`","type":"BadRequestError","param":null,"code":400}}`)
+}
+
+// A provider that has no counterpart for a field, or no such API, is passed over before anything is sent there.
+func TestTargets_ProviderThatCannotExpressTheRequest(t *testing.T) {
+	anthropic, asked := counting(t, good)
+	well, _ := counting(t, good)
+	r := newRig(t, fmt.Sprintf(claudeFirst, anthropic, well, "connect"))
+	for path, body := range map[string]string{
+		chat:             strings.Replace(plainChat, `"model"`, `"n":2,"model"`, 1),
+		"/v1/embeddings": `{"model":"m","input":"hello"}`,
+	} {
+		a := r.post(path, body)
+		if line := r.lastLine(); a.status != 200 || line["passed_over"] != "claude=unsupported" || a.header.Get("X-Warmlane-Tries") != "1" {
+			t.Errorf("%s: answered %d %s, passed over %v", path, a.status, a.body, line["passed_over"])
+		}
+	}
+	if asked.Load() != 0 {
+		t.Errorf("%d requests reached the provider", asked.Load())
+	}
+}
+
+// A provider whose model's context is too short is passed over by its own protocol's words.
+func TestTargets_PromptTooLongForAProvider(t *testing.T) {
+	anthropic, _ := counting(t, status(400, `{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}`))
+	well, _ := counting(t, good)
+	r := newRig(t, fmt.Sprintf(claudeFirst, anthropic, well, "context_length"))
+	if a := r.post(chat, plainChat); a.status != 200 || r.lastLine()["passed_over"] != "claude=context_length" {
+		t.Errorf("answered %d %s, passed over %v", a.status, a.body, r.lastLine()["passed_over"])
+	}
+}
+
+// claudeFirst is a route over a provider, then a pool, with the conditions for the latter.
+const claudeFirst = `
+server: {lame_duck: 0s, drain: 2s}
+providers: [{name: claude, kind: anthropic, base_url: %q, keys: [k]}]
+pools: [{name: b, endpoints: [%q]}]
+routes: [{models: [m], targets: [{provider: claude, model: c}, {pool: b}], fallback_on: [%s]}]
+`
+
+// When the last target cannot serve such requests, the client hears of the one before it, which may do so in a while.
+func TestTargets_WorthComingBack(t *testing.T) {
+	busy, _ := counting(t, status(503, `{"error":{"message":"busy","code":503}}`))
+	small, _ := counting(t, refusal("This model's maximum context length is 10 tokens."))
+	for name, order := range map[string][2]string{"busy, then too small": {busy, small}, "too small, then busy": {small, busy}} {
+		a := newTwo(t, order[0], order[1], "", "", "").post(chat, plainChat)
+		if a.status != 503 || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: answered %d %s", name, a.status, a.body)
+		}
+	}
+	if a := newTwo(t, small, small, "", "", "").post(chat, plainChat); a.status != 400 {
+		t.Errorf("both too small: answered %d %s", a.status, a.body)
 	}
 }
 

@@ -41,6 +41,7 @@ const (
 	ModelNotFound          // nobody serves this model
 	ModelUnknown           // the engine or provider does not know this model
 	ContextLength          // the prompt is too long for the engine or provider
+	Unsupported            // the engine or provider cannot do what the request asks for
 	ResponseNotFound       // a response id that is unknown or whose endpoint is gone
 	RateLimited            // a configured limit refuses
 	ContentRefused         // a content rule refuses the request or its answer
@@ -102,6 +103,7 @@ var table = [...]Entry{
 	ModelNotFound:     {404, invalid, "model_not_found", "model_not_found", RetryNever},
 	ModelUnknown:      {404, invalid, "model_not_found", "model_unknown", RetryNever},
 	ContextLength:     {400, invalid, "context_length_exceeded", "context_length", RetryNever},
+	Unsupported:       {400, invalid, "unsupported_parameter", "unsupported", RetryNever},
 	ResponseNotFound:  {404, invalid, "response_not_found", "response_not_found", RetryNever},
 	RateLimited:       {429, "requests", "rate_limit_exceeded", "rate_limited", RetryNever},
 	ContentRefused:    {400, invalid, "content_filter", "content_refused", RetryNever},

@@ -82,11 +82,9 @@ func asksTextOnly(value []byte) bool {
 	return json.Unmarshal(value, &names) == nil && len(names) == 1 && names[0] == "text"
 }
 
-// CodeUnsupported is the error code of what cannot be translated; another target of the route may do it.
-const CodeUnsupported = "unsupported_parameter"
-
+// unsupported is the failure of what cannot be translated.
 func unsupported(param, format string, args ...any) *failure.Error {
-	e := failure.Bad(param, format, args...)
-	e.Code = CodeUnsupported
+	e := failure.Newf(failure.Unsupported, format, args...)
+	e.Param = param
 	return e
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/warmlane/warmlane/gateway/failure"
 )
 
 // The README's table is the one that the code goes by.
@@ -32,7 +34,7 @@ func TestFields_WhatAsksForNothingIsHarmless(t *testing.T) {
 			if (fail != nil) != refused {
 				t.Errorf("%s, %s: %v", kind, field, fail)
 			}
-			if fail != nil && (fail.HTTPStatus() != 400 || fail.Code != CodeUnsupported || fail.Param == "") {
+			if fail != nil && (fail.Kind != failure.Unsupported || fail.HTTPStatus() != 400 || fail.Param == "") {
 				t.Errorf("%s, %s: status %d, code %q, param %q", kind, field, fail.HTTPStatus(), fail.Code, fail.Param)
 			}
 		}

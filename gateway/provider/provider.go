@@ -108,7 +108,7 @@ func (p *Provider) Takes(f api.Family) bool {
 	return p.kind.Name == "openai" && !p.kind.Strict // somebody's engines, behind OpenAI's protocol
 }
 
-// Prepare makes a request ready. Its failure is the caller's own.
+// Prepare makes a request ready. Its failure is the caller's own, or what the provider lacks.
 func (p *Provider) Prepare(a *Asked) (*Sending, *failure.Error) {
 	if a.Model == "." || a.Model == ".." { // would step out of a path
 		return nil, failure.Bad("model", "The model %q does not exist.", a.Model)

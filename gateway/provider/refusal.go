@@ -32,9 +32,6 @@ var tooLong = []string{
 	"exceeds the maximum input length", // Titan at Bedrock
 }
 
-// CodeContextLength is the error code of a prompt that is too long for the model; one with a longer context may take it.
-const CodeContextLength = "context_length_exceeded"
-
 // judge is the failure that a refusal stands for, and what it says about the key.
 func (r *refusal) judge() (*failure.Error, KeyFate) {
 	words := strings.ToLower(r.message)
@@ -54,13 +51,15 @@ func (r *refusal) judge() (*failure.Error, KeyFate) {
 		return r.fail(failure.ModelNotFound, 404), KeyFine
 	case r.status == 408, r.status == 504:
 		return r.fail(failure.EngineError, 504), KeyFine
+	case r.status == 501:
+		return r.fail(failure.Unsupported, 501), KeyFine
 	case r.status == 424, r.status >= 500:
 		return r.fail(failure.EngineError, 502), KeyFine
 	}
 	e := r.fail(failure.BadRequest, r.status)
 	for _, t := range tooLong {
 		if strings.Contains(words, t) {
-			e.Code = CodeContextLength
+			e.Kind = failure.ContextLength
 		}
 	}
 	return e, KeyFine

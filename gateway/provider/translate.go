@@ -14,7 +14,7 @@ import (
 // What its user does around it, for each attempt:
 //
 //  1. Takes tells whether the API family can be translated; if not, the target is left out.
-//  2. Request makes the Call. A failure is the caller's own (400) and no reason to cool a key.
+//  2. Request makes the Call. A failure is the caller's own or what the provider lacks (400), and no reason to cool a key.
 //  3. The request goes to the provider's base URL (BaseURL unless configured) + Call.Path + "?" + Call.Query, with Call.Header,
 //     Content-Length and Host. Nothing of the client's headers is needed; its credentials must not go.
 //  4. Authorize makes the header lines of the credential, after everything else is known: Bedrock signs path, query and body.
@@ -27,7 +27,7 @@ import (
 type Translator interface {
 	// Takes says whether requests of that family can be translated.
 	Takes(f api.Family) bool
-	// Request translates a request. Whatever the provider cannot do, and what may not be left out silently, is a BadRequest.
+	// Request translates a request. Whatever the provider cannot do, and what may not be left out silently, is Unsupported.
 	Request(q *Query) (*Call, *failure.Error)
 	// BaseURL is where the service is found, "" if that depends on the account.
 	BaseURL() string

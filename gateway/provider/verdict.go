@@ -47,10 +47,12 @@ func (k *Kind) judge(status int, said saidError, header func(name string) []byte
 		e.Kind, e.RetryAfter = failure.EngineRefused, restTold(header, now)
 	case status == http.StatusNotFound:
 		e.Kind = failure.ModelNotFound
+	case status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+		e.Kind = failure.Unsupported
 	case status < 500 && status != http.StatusRequestTimeout && status != http.StatusFailedDependency:
 		e.Kind = failure.BadRequest
 		if said.tooLong() {
-			e.Code = CodeContextLength
+			e.Kind, e.Code = failure.ContextLength, ""
 		}
 	}
 	return e, fate
@@ -59,7 +61,7 @@ func (k *Kind) judge(status int, said saidError, header func(name string) []byte
 // tooLong says whether the prompt exceeds the model's context.
 func (s *saidError) tooLong() bool {
 	words := strings.ToLower(s.message)
-	return s.code == CodeContextLength || // OpenAI
+	return s.code == failure.ContextLength.Entry().Code || // OpenAI
 		strings.Contains(words, "context length") || // most
 		strings.Contains(words, "range of input length should be") // DashScope
 }

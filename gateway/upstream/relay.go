@@ -77,8 +77,8 @@ func (r *Relay) Refused() *failure.Error {
 	if r.Verdict != nil {
 		verdict := r.Verdict(status, &r.Attempt.Head, body)
 		verdict.Answered = status
-		if verdict.Kind == failure.BadRequest && says(body, longTexts) {
-			verdict.Kind = failure.ContextLength
+		if kind := lacks(status, body); verdict.Kind == failure.BadRequest && kind != failure.None {
+			verdict.Kind = kind
 		}
 		return verdict
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -27,13 +28,43 @@ var goneTexts = [][]byte{
 	[]byte("EngineDeadError"),
 }
 
-// What engines say when a prompt is too long for them (engines.md 2; OpenAI's own code is the first).
+// What engines say when a prompt, or it and the answer that it asks for, is too long for them (OpenAI's own code is the first).
 var longTexts = [][]byte{
 	[]byte("context_length_exceeded"),
-	[]byte("maximum context length"),          // vLLM, OpenAI
-	[]byte("longer than the model's context"), // SGLang
-	[]byte("exceed_context_size_error"),       // llama.cpp
-	[]byte("inputs tokens + max_new_tokens"),  // TGI
+	[]byte("maximum context length"),               // vLLM, SGLang, OpenAI
+	[]byte("longer than the maximum model length"), // vLLM
+	[]byte("cannot be greater than max_model_len"), // vLLM, of max_tokens
+	[]byte("longer than the model's context"),      // SGLang
+	[]byte("exceeds the maximum allowed length"),   // SGLang
+	[]byte("exceed_context_size_error"),            // llama.cpp
+	[]byte("inputs tokens + max_new_tokens"),       // TGI
+}
+
+// What engines say of requests for which they, or their models, were not made or not started.
+var lackTexts = [][]byte{
+	[]byte("is not a multimodal model"),                              // vLLM
+	[]byte("At most 0 "),                                             // vLLM: At most 0 image(s) may be provided in one prompt.
+	[]byte("tool choice requires --enable-auto-tool-choice"),         // vLLM
+	[]byte("The model does not support "),                            // vLLM: ... Chat Completions API, Embeddings API
+	[]byte("does not support tools"),                                 // Ollama
+	[]byte("does not support image"),                                 // Ollama, LMDeploy
+	[]byte(`"unsupported_parameter"`), []byte(`"unsupported_value"`), // OpenAI's codes
+}
+
+// lacks is the kind of a refusal of this status and body that only says what this engine or provider has not; None for others. Such words
+// may quote the caller, so nothing is concluded from them but that another target might take the request.
+func lacks(status int, body []byte) failure.Kind {
+	switch {
+	case status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+		return failure.Unsupported
+	case status != http.StatusBadRequest && status != http.StatusRequestEntityTooLarge && status != http.StatusUnprocessableEntity:
+		return failure.None
+	case says(body, longTexts):
+		return failure.ContextLength
+	case says(body, lackTexts):
+		return failure.Unsupported
+	}
+	return failure.None
 }
 
 func says(body []byte, texts [][]byte) bool {
@@ -46,8 +77,7 @@ func says(body []byte, texts [][]byte) bool {
 }
 
 // judge is the failure that an answer of this status and body stands for; nil for 2xx. body is nil where it could not be read whole.
-// Statuses that are the caller's own fault become a BadRequest with the engine's status and words; such words may quote the
-// caller, so nothing is concluded from them but that another target might take the request.
+// Statuses that are the caller's own fault become a BadRequest with the engine's status and words.
 func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 	if status < 300 {
 		return nil
@@ -71,8 +101,8 @@ func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 		e.Message, e.Status, e.Body = "The inference engine refused the gateway's credential.", 0, nil
 	case status == 404:
 		e.Kind = failure.ModelUnknown
-	case (status == 400 || status == 413 || status == 422) && says(body, longTexts):
-		e.Kind = failure.ContextLength
+	case lacks(status, body) != failure.None:
+		e.Kind = lacks(status, body)
 	case status < 500 && status != 408 && status != 424:
 		e.Kind = failure.BadRequest
 	}
