@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"time"
@@ -26,8 +25,6 @@ const (
 	plainFirstEvent = 25 * time.Second
 	// wholeAnswer is the time for a generation that comes in one piece: OpenAI's SDKs wait 600 s.
 	wholeAnswer = 600 * time.Second
-	// maxWhole is up to which size an answer that is no stream is read before anything is sent, so that a cut one can be retried.
-	maxWhole = 8 << 20
 )
 
 // tryPool tries the endpoints of a pool until one answers. rest are the targets behind it.
@@ -151,27 +148,35 @@ func unavailable(err error, last *failure.Error) *failure.Error {
 	}
 }
 
-// tryServer sends the request to an engine and leaves its answer in x.relay or x.whole.
+// tryServer sends the request to an engine and opens its answer.
 func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
 	return x.attemptAt(s, &upstream.Request{
 		Method: x.ep.Method, Path: path, Query: queryOf(&x.ctx.Request.Header), Header: x.forward(), Body: body,
 	}, t)
 }
 
-// attemptAt makes one attempt, whose times are set here, and leaves its answer in x.relay or x.whole.
+// attemptAt makes one attempt, whose times are set here, and takes the answer that it opens.
 func (x *exchange) attemptAt(s *upstream.Server, r *upstream.Request, t config.Timeouts) *failure.Error {
 	a := upstream.NewAttempt(s)
 	if !x.hold(a) {
 		return failure.New(failure.ClientGone, "The client left.")
 	}
 	x.rec.Tries++
-	now := time.Now()
-	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t)), now.Add(max(x.bound, t.FirstEvent.Std())), t.BetweenEvents.Std()
-	fail := a.Send(r)
+	o, fail := x.send(a, r, t, x.lease, x.sink())
 	if fail == nil {
-		fail = x.openAnswer(a)
+		x.opened(&o)
 	}
 	return fail
+}
+
+// send sends the request and opens the answer. It changes nothing of x.
+func (x *exchange) send(a *upstream.Attempt, r *upstream.Request, t config.Timeouts, l *balancer.Lease, sink api.Sink) (opening, *failure.Error) {
+	now := time.Now()
+	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t, l)), now.Add(max(x.bound, t.FirstEvent.Std())), t.BetweenEvents.Std()
+	if fail := a.Send(r); fail != nil {
+		return opening{}, fail
+	}
+	return x.openAnswer(a, sink)
 }
 
 // forward are the header lines for every attempt, made once.
@@ -183,7 +188,7 @@ func (x *exchange) forward() []byte {
 }
 
 // firstEvent is how long the first byte of the answer may take: it grows with the wait that the balancer predicts.
-func (x *exchange) firstEvent(t config.Timeouts) time.Duration {
+func (x *exchange) firstEvent(t config.Timeouts, l *balancer.Lease) time.Duration {
 	d := t.FirstEvent.Std()
 	switch {
 	case x.ep.Family == api.ResponseByID:
@@ -194,8 +199,8 @@ func (x *exchange) firstEvent(t config.Timeouts) time.Duration {
 		return max(d, wholeAnswer)
 	case x.bound > 0:
 		return x.bound
-	case x.lease != nil:
-		return max(d, min(longestFirstEvent, d+x.pool.TTFTEstimate(x.lease)))
+	case l != nil:
+		return max(d, min(longestFirstEvent, d+x.pool.TTFTEstimate(l)))
 	}
 	return d
 }
@@ -206,81 +211,4 @@ func generates(f api.Family) bool {
 		return true
 	}
 	return false
-}
-
-// openAnswer reads what must be known before anything is sent: the first event of a stream, or the whole of another answer.
-func (x *exchange) openAnswer(a *upstream.Attempt) *failure.Error {
-	r := &upstream.Relay{Attempt: a, Follower: x, Family: x.ep.Family}
-	streamed := isMedia(a.Head.ContentType(), "text/event-stream")
-	if x.errand != nil {
-		x.errand.prepare(r)
-		streamed = x.errand.streamed(a.Head.ContentType(), x.view.Stream)
-	}
-	fail := r.Refused()
-	switch {
-	case fail != nil:
-	case streamed:
-		n := 1
-		if x.view != nil {
-			n = x.view.N
-		}
-		r.Stream = api.NewStream(x.ep.Family, n, x.view != nil && x.asksUsage())
-		r.Sink = x.sink()
-		if fail = r.Open(); fail != nil && r.Stream.Err != nil && x.errand != nil {
-			fail = x.errand.inside(r.Stream.Err)
-		}
-	case isMedia(a.Head.ContentType(), "audio/"):
-	default:
-		x.whole, x.isWhole, fail = r.Whole(maxWhole)
-		if x.errand != nil && fail == nil {
-			x.whole, fail = x.errand.answer(x.whole, x.isWhole)
-		}
-		if x.isWhole && fail == nil {
-			fail = x.inspect(a)
-		}
-	}
-	if fail != nil {
-		r.Abandon()
-		return fail
-	}
-	x.opened(r)
-	return nil
-}
-
-func isMedia(contentType []byte, prefix string) bool {
-	return len(contentType) >= len(prefix) && bytes.EqualFold(contentType[:len(prefix)], []byte(prefix))
-}
-
-// inspect reads an answer that came whole: what it used, what it says, and whether it is an error or a piece of one after all.
-func (x *exchange) inspect(a *upstream.Attempt) *failure.Error {
-	answer, ok := api.Inspect(x.ep.Family, x.whole, x.sink())
-	switch {
-	case !ok && a.EndsByClose() && isMedia(a.Head.ContentType(), "application/json"):
-		return failure.New(failure.ConnectionLost, "The inference engine broke off its answer.")
-	case !ok:
-		return nil
-	case answer.Err != nil && x.errand != nil:
-		return x.errand.inside(answer.Err)
-	case answer.Err != nil:
-		return upstream.Judge(answer.Err)
-	}
-	x.usage, x.reasoned = answer.Usage, answer.Reasoned
-	if x.ep.Family == api.Responses {
-		x.responseID = answer.ID
-	}
-	return nil
-}
-
-// opened notes that the first event, or the whole answer, is here.
-func (x *exchange) opened(r *upstream.Relay) {
-	x.relay = r
-	if x.errand != nil {
-		x.errand.opened()
-	}
-	now := time.Now()
-	x.last = now
-	x.rec.TTFT = now.Sub(x.rec.Time)
-	if x.lease != nil && !x.isWhole {
-		x.lease.FirstToken(now)
-	}
 }

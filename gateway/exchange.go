@@ -42,25 +42,20 @@ type exchange struct {
 
 	recording *cache.Recording // of the answer, for equal requests; nil: none
 
-	builder    *tokenize.Builder // pooled; its blocks belong to the lease until end
-	prompt     tokenize.Prompt
-	request    balancer.Request
-	repeats    repeats
-	bound      time.Duration // of the target on a stream's first event, 0 for none
-	pool       *pool         // of the attempt in hand, nil at a provider
-	lease      *balancer.Lease
-	errand     *errand // of the attempt in hand, nil at a pool
-	relay      *upstream.Relay
-	responseID string // of an answer that was read whole
-	whole      []byte // an answer that is not relayed but was read whole
-	isWhole    bool
-	lines      []byte // header lines for the engines
-	usage      api.Usage
-	reasoned   bool // the answer holds reasoning: the next turn does not extend what the engine has cached
-	lane       *observe.Lane
-	last       time.Time // of the last event
-	passed     int       // output tokens that came after the first event
-	armed      time.Time // write deadline in force
+	builder *tokenize.Builder // pooled; its blocks belong to the lease until end
+	prompt  tokenize.Prompt
+	request balancer.Request
+	repeats repeats
+	bound   time.Duration // of the target on a stream's first event, 0 for none
+	pool    *pool         // of the attempt in hand, nil at a provider
+	lease   *balancer.Lease
+	errand  *errand // of the attempt in hand, nil at a pool
+	opening         // of the answer that is sent
+	lines   []byte  // header lines for the engines
+	lane    *observe.Lane
+	last    time.Time // of the last event
+	passed  int       // output tokens that came after the first event
+	armed   time.Time // write deadline in force
 
 	watch *watch
 	ended bool
@@ -73,7 +68,7 @@ type exchange struct {
 
 // begin takes a request in.
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
-	x := &exchange{g: g, ctx: ctx, usage: api.NoUsage}
+	x := &exchange{g: g, ctx: ctx, opening: opening{usage: api.NoUsage}}
 	x.rec = observe.NewRecord(time.Now(), requestID(&ctx.Request.Header))
 	x.rec.Path = string(pathOf(&ctx.Request.Header))
 	g.metrics.Began()

@@ -49,7 +49,8 @@ func TestFailover_BeforeTheFirstEvent(t *testing.T) {
 		"refusal inside a 200": func(w http.ResponseWriter, _ *http.Request) {
 			events(w, `data: {"error": {"message": "The engine is currently busy and cannot accept new requests.", "type": "Service Unavailable", "param": null, "code": 503}}`+"\n\n", done)
 		},
-		"empty stream": func(w http.ResponseWriter, _ *http.Request) { events(w) },
+		"error in one piece": status(200, `{"error":{"message":"boom","type":"InternalServerError","code":500}}`),
+		"empty stream":       func(w http.ResponseWriter, _ *http.Request) { events(w) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := dead.URL
