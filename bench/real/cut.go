@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// endsWithin is how soon a stream of a stopped replica must end.
+	// endsWithin is how soon a stream of a stopped replica must end, once the engine has given it up.
 	endsWithin = 10 * time.Second
 	// laterEvery is the pause between two requests after the stop.
 	laterEvery = 250 * time.Millisecond
@@ -19,8 +19,30 @@ const (
 	begun = 3
 )
 
+// stop is a way in which a replica ends.
+type stop struct {
+	name  string
+	args  []string // of the replica
+	kill  func(replica) error
+	drain time.Duration // how long the engine goes on with its streams
+}
+
+// stops are the ways that real engines end in. The first one's replica is that of the comparison.
+var stops = []stop{
+	{name: "SIGTERM", kill: replica.terminate},
+	{name: "SIGTERM to one that drains", args: []string{"--shutdown-timeout", "12"}, kill: replica.terminate, drain: 12 * time.Second},
+	{name: "kill -9", kill: replica.kill},
+}
+
+// terminate asks the server to end.
+func (r replica) terminate() error { return syscall.Kill(r.pid, syscall.SIGTERM) }
+
+// kill ends the server and the engine's workers, which are of its session, as the end of a container does.
+func (r replica) kill() error { return syscall.Kill(-r.pid, syscall.SIGKILL) }
+
 // cut is what became of streams and later requests when a replica was stopped.
 type cut struct {
+	stop      stop
 	doomed    int           // streams that the engine ran when it was stopped
 	explicit  []*stream     // streams that ended with an explicit error within the time
 	wrong     []*stream     // streams that ended in any other way than explicitly or whole
@@ -31,8 +53,8 @@ type cut struct {
 	survivors int           // streams that go on
 }
 
-// stopUnderLoad opens streams through a gateway, stops the second replica and watches what the clients see.
-func stopUnderLoad(ctx context.Context, o options, dir string, replicas []replica) (c *cut, err error) {
+// underLoad opens streams through a gateway, stops the last replica and watches what the clients see.
+func (s stop) underLoad(ctx context.Context, o options, dir string, replicas []replica) (c *cut, err error) {
 	g, err := serve(ctx, o.binary, dir, "warm", replicas)
 	if err != nil {
 		return nil, err
@@ -55,12 +77,12 @@ func stopUnderLoad(ctx context.Context, o options, dir string, replicas []replic
 	if count.running == 0 {
 		return nil, fmt.Errorf("none of %d streams went to %s", o.streams, victim.url)
 	}
-	if err := syscall.Kill(victim.pid, syscall.SIGTERM); err != nil {
+	if err := s.kill(victim); err != nil {
 		return nil, fmt.Errorf("stopping %s: %w", victim.url, err)
 	}
 	stopped := time.Now()
-	c = &cut{doomed: count.running}
-	c.later, c.failed = askUntil(ctx, g.url, stopped.Add(endsWithin))
+	c = &cut{stop: s, doomed: count.running}
+	c.later, c.failed = askUntil(ctx, g.url, stopped.Add(s.drain+endsWithin))
 	c.sort(streams, stopped)
 	return c, c.judge()
 }
@@ -125,7 +147,7 @@ func (c *cut) sort(streams []*stream, stopped time.Time) {
 			c.survivors++
 		case state.whole:
 			c.survivors++
-		case state.explicit && state.last.Sub(stopped) <= endsWithin:
+		case state.explicit && state.last.Sub(stopped) <= c.stop.drain+endsWithin:
 			c.explicit = append(c.explicit, s)
 			c.slowest = max(c.slowest, state.last.Sub(stopped))
 		default:
@@ -155,7 +177,7 @@ func (c *cut) judge() error {
 // String tells the outcome to a person.
 func (c *cut) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nSIGTERM to one replica with %d streams: %d ended with an explicit error", c.doomed, len(c.explicit))
+	fmt.Fprintf(&b, "\n%s, one replica with %d streams: %d ended with an explicit error", c.stop.name, c.doomed, len(c.explicit))
 	if len(c.explicit) > 0 {
 		fmt.Fprintf(&b, ", the last after %.1f s (%s)", c.slowest.Seconds(), c.explicit[0].ending())
 	}

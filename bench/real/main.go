@@ -2,8 +2,10 @@
 //
 // It starts two vLLM replicas on the CPU (install.sh, up.sh), puts the gateway in front of them, plays shuffled conversations of several
 // turns with `warmlane load` once for each policy, and prints the prefix cache hit rate by the engines' own counters beside the ideal: what
-// one replica alone, which sees every block that a session sent before, finds in its cache. Then it stops a replica with SIGTERM while
-// streams run: each stream there must end with an explicit error within 10 s, and no later request may fail.
+// one replica alone, which sees every block that a session sent before, finds in its cache. Then it stops a replica while streams run, by
+// SIGTERM, by SIGTERM to one that drains, and by kill -9: each stream there must end with an explicit error within 10 s of the engine's own
+// end, and no later request may fail. Last, one replica refuses what it does not want to queue, mostly inside answers of status 200: all of
+// 60 streams must be answered whole.
 //
 // It guarantees cold caches before each run and the same conversations in each. It exits with 1 when a request failed, when the last policy
 // is further than 0.03 from the ideal, or when the stop is not handled as said. Whatever it started is stopped at its end.
@@ -35,7 +37,7 @@ func main() {
 	flag.IntVar(&o.load.input, "input-tokens", 300, "tokens of each user message")
 	flag.IntVar(&o.load.output, "output-tokens", 16, "tokens of each answer, at most")
 	flag.Uint64Var(&o.load.seed, "seed", 1, "seed of the conversations and their order")
-	flag.IntVar(&o.streams, "streams", 8, "streams that run while a replica is stopped; 0 leaves this part out")
+	flag.IntVar(&o.streams, "streams", 8, "streams that run while a replica is stopped; 0 leaves the stops and refusals out")
 	flag.StringVar(&o.binary, "warmlane", "", "warmlane binary; empty builds one")
 	flag.BoolVar(&o.keep, "keep", false, "leave the replicas running (bench/real/down.sh stops them), and use running ones")
 	flag.Parse()
@@ -85,15 +87,42 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Print(table(results))
 	err = judge(results)
 	if o.streams > 0 {
-		say("stopping a replica with SIGTERM under %d streams", o.streams)
-		var c *cut
-		c, stopErr := stopUnderLoad(ctx, o, dir, replicas)
+		err = errors.Join(err, endings(ctx, o, dir, replicas))
+	}
+	return err
+}
+
+// endings stops the last replica in each of the ways, and has one refuse what it does not want to queue.
+func endings(ctx context.Context, o options, dir string, replicas []replica) error {
+	var faults []error
+	victim := &replicas[len(replicas)-1]
+	for i, s := range stops {
+		if i > 0 {
+			say("starting the replica again")
+			var err error
+			if *victim, err = victim.again(ctx, s.args); err != nil {
+				return errors.Join(append(faults, err)...)
+			}
+		}
+		say("%s under %d streams", s.name, o.streams)
+		c, err := s.underLoad(ctx, o, dir, replicas)
 		if c != nil {
 			fmt.Print(c)
 		}
-		err = errors.Join(err, stopErr)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", s.name, err))
+		}
 	}
-	return err
+	say("starting the replica again, with a short queue")
+	var err error
+	if *victim, err = victim.again(ctx, shortQueue); err != nil {
+		return errors.Join(append(faults, err)...)
+	}
+	r, err := crowd(ctx, o, dir, replicas)
+	if r != nil {
+		fmt.Print(r)
+	}
+	return errors.Join(append(faults, err)...)
 }
 
 // compare plays the conversations on one replica alone, then through the gateway with each policy.

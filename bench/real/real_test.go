@@ -20,12 +20,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestParseReplicas(t *testing.T) {
-	got, err := parseReplicas("http://127.0.0.1:23111 41\nhttp://127.0.0.1:23112 42\n")
+	got, err := parseReplicas("http://127.0.0.1:23111 41\nhttp://127.0.0.1:23112 42\n", 2)
 	if err != nil || len(got) != 2 || got[1] != (replica{"http://127.0.0.1:23112", 42}) {
 		t.Errorf("read %v, %v", got, err)
 	}
 	for _, text := range []string{"", "http://a 1\n", "http://a one\nhttp://b 2\n", "starting\nhttp://a 1\n"} {
-		if got, err := parseReplicas(text); err == nil {
+		if got, err := parseReplicas(text, 2); err == nil {
 			t.Errorf("%q was read as %v", text, got)
 		}
 	}
@@ -161,6 +161,35 @@ func TestCut_TellsEndingsApart(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("verdict lacks %q:\n%s", want, text)
 		}
+	}
+}
+
+// A crowd of which one is refused and tried elsewhere, and one is told of an error inside its stream.
+func TestRefused_Judge(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(body), `"max_tokens":24`) {
+			t.Errorf("asked for another length: %.200s", body)
+		}
+		if strings.Contains(string(body), "stream 1 ") {
+			w.Header().Set("X-Warmlane-Tries", "2")
+		}
+		if strings.Contains(string(body), "stream 2 ") {
+			_, _ = io.WriteString(w, `data: {"error":{"message":"the queue is full"}}`+"\n\ndata: [DONE]\n\n")
+			return
+		}
+		_, _ = io.WriteString(w, `data: {"choices":[{"finish_reason":"length"}]}`+"\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(server.Close)
+	r := atOnce(t.Context(), server.URL, 3)
+	if r.whole != 2 || r.twice != 1 || len(r.failed) != 1 || r.failed[0].number != 2 {
+		t.Errorf("counted %+v", r)
+	}
+	if err := r.judge(); err == nil || !strings.Contains(err.Error(), "stream 2 was not answered whole: the queue is full") {
+		t.Errorf("verdict: %v", err)
+	}
+	if err := (&refused{streams: 3, whole: 3}).judge(); err == nil {
+		t.Error("a crowd without a refusal passed")
 	}
 }
 

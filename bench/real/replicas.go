@@ -35,17 +35,36 @@ func up(ctx context.Context, keep bool) ([]replica, error) {
 			return nil, err
 		}
 	}
-	command := exec.CommandContext(ctx, filepath.Join(scripts, "up.sh"), "2")
-	command.Stderr = os.Stderr
+	return start(ctx, "", "2")
+}
+
+// again starts the replica in r's place, with more arguments for the engine. What is left of r is ended first.
+func (r replica) again(ctx context.Context, args []string) (replica, error) {
+	_ = r.kill() // a vLLM that got SIGTERM stays as long as its connections do
+	port := r.url[strings.LastIndexByte(r.url, ':')+1:]
+	found, err := start(ctx, port, append([]string{"1", "--"}, args...)...)
+	if err != nil {
+		return replica{}, err
+	}
+	return found[0], nil
+}
+
+// start runs up.sh, with the first replica at a port if one is given.
+func start(ctx context.Context, port string, args ...string) ([]replica, error) {
+	command := exec.CommandContext(ctx, filepath.Join(scripts, "up.sh"), args...)
+	if command.Stderr = os.Stderr; port != "" {
+		command.Env = append(os.Environ(), "WARMLANE_REAL_PORT="+port)
+	}
 	out, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("starting the replicas: %w", err)
 	}
-	return parseReplicas(string(out))
+	n, _ := strconv.Atoi(args[0])
+	return parseReplicas(string(out), n)
 }
 
-// parseReplicas reads up.sh's lines "URL PID".
-func parseReplicas(text string) ([]replica, error) {
+// parseReplicas reads n of up.sh's lines "URL PID".
+func parseReplicas(text string, n int) ([]replica, error) {
 	var found []replica
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
@@ -58,8 +77,8 @@ func parseReplicas(text string) ([]replica, error) {
 		}
 		found = append(found, replica{url: fields[0], pid: pid})
 	}
-	if len(found) != 2 {
-		return nil, fmt.Errorf("up.sh started %d replicas, not 2", len(found))
+	if len(found) != n {
+		return nil, fmt.Errorf("up.sh started %d replicas, not %d", len(found), n)
 	}
 	return found, nil
 }

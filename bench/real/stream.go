@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,12 +18,14 @@ import (
 // stream is one streamed answer as its client sees it.
 type stream struct {
 	number int
+	tokens int           // of its answer
 	begun  chan struct{} // closed with the event that shows that it is under way
 	over   chan struct{} // closed at its end
 
-	mu   sync.Mutex // guards now
-	now  streamState
-	fail string // why it ended, readable once over is closed
+	mu    sync.Mutex // guards now
+	now   streamState
+	fail  string // why it ended, readable once over is closed
+	tries int    // engines that were asked, by the gateway's header; readable once over is closed
 }
 
 // streamState is how far a stream has come.
@@ -35,7 +38,7 @@ type streamState struct {
 }
 
 func newStream(number int) *stream {
-	return &stream{number: number, begun: make(chan struct{}), over: make(chan struct{})}
+	return &stream{number: number, tokens: 6000, begun: make(chan struct{}), over: make(chan struct{})}
 }
 
 // state is how far the stream has come by now.
@@ -70,13 +73,14 @@ func (s *stream) read(ctx context.Context, url string) {
 // exchange makes the request and reads the events.
 func (s *stream) exchange(ctx context.Context, url string) error {
 	response, err := post(ctx, url, map[string]any{
-		"model": "tiny", "stream": true, "max_tokens": 6000, "ignore_eos": true,
+		"model": "tiny", "stream": true, "max_tokens": s.tokens, "ignore_eos": true,
 		"messages": []map[string]string{{"role": "user", "content": distinct("stream", s.number)}},
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
+	s.tries, _ = strconv.Atoi(response.Header.Get("X-Warmlane-Tries"))
 	if response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
 		s.mu.Lock()
