@@ -107,9 +107,7 @@ func (x *exchange) cancelled() failure.Kind {
 func (x *exchange) watchClient() {
 	x.watch = newWatch(x.ctx.Conn(), x.state.cfg.Server.HalfClose, func() { x.cancel(failure.ClientGone) })
 	if x.watch != nil {
-		x.g.mu.Lock()
-		x.g.unwatched = append(x.g.unwatched, x.watch)
-		x.g.mu.Unlock()
+		x.g.watcher.add(x.watch)
 	}
 }
 

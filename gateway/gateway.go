@@ -74,11 +74,11 @@ type Gateway struct {
 	draining atomic.Bool // SIGTERM was seen: /readyz says 503 and every answer closes its connection
 	closing  atomic.Bool // no new work any more
 	builders sync.Pool
+	watcher  watcher
 
-	mu        sync.Mutex // guards the fields below
-	open      map[*exchange]struct{}
-	replaced  map[*pool]struct{} // by others of their names, and with requests that have not ended
-	unwatched []*watch           // of requests that came since the last tick
+	mu       sync.Mutex // guards the fields below
+	open     map[*exchange]struct{}
+	replaced map[*pool]struct{} // by others of their names, and with requests that have not ended
 }
 
 // New builds a gateway and opens its listeners; requests are served once Run is called.
@@ -188,7 +188,6 @@ func (g *Gateway) startWork() {
 	for _, p := range s.pools {
 		g.start(p)
 	}
-	g.background.Go(func() { g.beginWatches(g.work) })
 	g.background.Go(func() { g.pulse(g.work) })
 	if g.source != nil {
 		g.background.Go(func() { g.follow(g.work) })

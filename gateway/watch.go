@@ -1,10 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -119,27 +119,33 @@ func (w *watch) stop() {
 	_ = w.conn.SetReadDeadline(time.Time{})
 }
 
-// beginWatches has every request that has been on its way for a while watched, until ctx ends.
-func (g *Gateway) beginWatches(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	var before, now []*watch
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, w := range before {
-			w.begin()
-		}
-		now = now[:0]
-		g.mu.Lock()
-		now = append(now, g.unwatched...)
-		clear(g.unwatched)
-		g.unwatched = g.unwatched[:0]
-		g.mu.Unlock()
-		clear(before)
-		before, now = now, before
+// watcher begins the watches of requests that have been on their way for a while. It rests while there are none.
+type watcher struct {
+	mu           sync.Mutex // guards the fields below
+	young, older []*watch   // of requests that came since the last tick, and in the time before it
+	ticking      bool
+}
+
+// add has w begin after watchEvery at least and twice that time at most.
+func (s *watcher) add(w *watch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.young = append(s.young, w)
+	if !s.ticking {
+		s.ticking = true
+		time.AfterFunc(watchEvery, s.tick)
+	}
+}
+
+func (s *watcher) tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.older {
+		w.begin()
+	}
+	clear(s.older)
+	s.older, s.young = slices.DeleteFunc(s.young, (*watch).isStopped), s.older[:0]
+	if s.ticking = len(s.older) > 0; s.ticking {
+		time.AfterFunc(watchEvery, s.tick)
 	}
 }
