@@ -4,8 +4,10 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"net/textproto"
 	"time"
 
+	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/console"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/limit"
@@ -20,13 +22,19 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 		Consumer string  `json:"consumer"`
 		User     string  `json:"user"`
 		Model    string  `json:"model"`
+		App      string  `json:"app"`
 		Route    string  `json:"route"`
 		IP       string  `json:"ip"`
+		Headers  words   `json:"headers"`
+		Query    words   `json:"query"`
 	}
 	if fail := c.Decode(&want); fail != nil {
 		return nil, fail
 	}
-	q := limit.Query{Consumer: want.Consumer, User: want.User, Model: want.Model, Route: want.Route}
+	q := limit.Query{Subject: config.Subject{
+		Consumer: want.Consumer, User: want.User, Model: want.Model, App: want.App, Route: want.Route,
+		Headers: want.Headers.canonical(), Args: want.Query,
+	}}
 	if want.IP != "" {
 		ip, err := netip.ParseAddr(want.IP)
 		if err != nil {
@@ -52,4 +60,24 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 	}
 	g.log.Info("quota topped up by the operator", "limit", want.Limit, "of", want.Of, "amount", want.Amount)
 	return map[string]any{"limit": want.Limit, "of": want.Of, "added": want.Amount}, nil
+}
+
+// words are headers or parameters as an operator names them.
+type words map[string]string
+
+// Peek is config.Headers.
+func (w words) Peek(name string) []byte {
+	if value, ok := w[name]; ok {
+		return []byte(value)
+	}
+	return nil
+}
+
+// canonical writes the names as those of headers.
+func (w words) canonical() words {
+	out := make(words, len(w))
+	for name, value := range w {
+		out[textproto.CanonicalMIMEHeaderKey(name)] = value
+	}
+	return out
 }

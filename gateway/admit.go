@@ -18,7 +18,7 @@ func (x *exchange) admit() *failure.Error {
 		return nil
 	}
 	q := limit.Query{
-		User: x.user(), Model: x.view.Model, Route: x.route.Name,
+		Subject:   x.subject(x.view.Model),
 		Generates: writes(x.ep.Family), Choices: x.view.N, MaxTokens: x.view.MaxTokens,
 	}
 	if x.state.limits.ReadsPrompt() {
@@ -39,8 +39,6 @@ func (x *exchange) reserve(q *limit.Query) *failure.Error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
 	defer cancel()
-	q.Consumer, q.Path, q.IP = x.consumer.Name, x.rec.Path, x.clientIP()
-	q.Headers, q.Args = &x.ctx.Request.Header, x.ctx.QueryArgs()
 	place, fail := x.state.limits.Reserve(ctx, q)
 	x.place = place
 	return fail

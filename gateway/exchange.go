@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/cache"
+	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/guard"
 	"github.com/warmlane/warmlane/gateway/identity"
@@ -228,8 +228,21 @@ func endedBy(k failure.Kind) observe.Ender {
 	}
 }
 
+// subject is the request as conditions look at it.
+func (x *exchange) subject(model string) config.Subject {
+	return config.Subject{
+		Model: model, Path: x.rec.Path, Consumer: x.consumer.Name, User: x.user(), App: x.app, Route: x.rec.Route,
+		IP: x.clientIP(), Headers: &x.ctx.Request.Header, Args: x.ctx.QueryArgs(),
+	}
+}
+
 // user is who calls on the consumer's behalf: by its token, else by the request's own word.
-func (x *exchange) user() string { return cmp.Or(x.consumer.User, x.view.User) }
+func (x *exchange) user() string {
+	if x.consumer.User != "" || x.view == nil {
+		return x.consumer.User
+	}
+	return x.view.User
+}
 
 func (x *exchange) clientIP() netip.Addr {
 	return clientIP(x.ctx, x.state.cfg.Server.TrustedProxies)

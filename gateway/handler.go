@@ -132,10 +132,7 @@ func memoryFull() *failure.Error {
 }
 
 func (x *exchange) findRoute() *failure.Error {
-	r, fail := x.state.table.Find(route.Query{
-		Model: x.view.Model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header, Allows: x.consumer.Allows,
-		Listed: x.state.listed,
-	})
+	r, fail := x.state.table.Find(route.Query{Subject: x.subject(x.view.Model), Allows: x.consumer.Allows, Listed: x.state.listed})
 	if fail != nil {
 		fail.Param = "model"
 		return fail

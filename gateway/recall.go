@@ -95,7 +95,7 @@ func (x *exchange) cacheRule() *config.CacheRule {
 	if len(x.state.cfg.Cache) == 0 || !keepable(x.ep.Family) {
 		return nil
 	}
-	s := config.Subject{Model: x.view.Model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header}
+	s := x.subject(x.view.Model)
 	for i := range x.state.cfg.Cache {
 		if r := &x.state.cfg.Cache[i]; r.Match.Covers(&s) {
 			return r

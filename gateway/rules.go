@@ -5,14 +5,17 @@ import (
 	"strings"
 
 	"github.com/warmlane/warmlane/gateway/api"
-	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/guard"
 )
 
 // guardInput looks at the request's texts. What is masked is masked for all that follows.
 func (x *exchange) guardInput() *failure.Error {
-	x.guard = x.guardFor(x.view.Model)
+	if x.state.guard == nil {
+		return nil
+	}
+	s := x.subject(x.view.Model)
+	x.guard = x.state.guard.For(&s)
 	if x.guard == nil || x.ep.Multipart {
 		return nil
 	}
@@ -76,13 +79,6 @@ func (x *exchange) voice() api.Refusal {
 		r.Model = x.view.Model
 	}
 	return r
-}
-
-// guardFor are the content rules for a request for that model.
-func (x *exchange) guardFor(model string) *guard.Session {
-	return x.state.guard.For(&config.Subject{
-		Model: model, Path: x.rec.Path, Consumer: x.consumer.Name, Headers: &x.ctx.Request.Header,
-	})
 }
 
 // refused is the answer to a request that a rule refuses: an error, or a whole answer with the rule's words in it.

@@ -181,7 +181,7 @@ func (s *state) public() []route.Model {
 			if slices.ContainsFunc(named, func(m route.Model) bool { return m.Name == name }) {
 				continue
 			}
-			r, fail := s.table.Find(route.Query{Model: name, Listed: s.listed})
+			r, fail := s.table.Find(route.Query{Subject: config.Subject{Model: name}, Listed: s.listed})
 			if fail == nil && r.Targets[0].Pool == pc.Name {
 				all = append(all, route.Model{Name: name, Pool: pc.Name})
 			}

@@ -83,8 +83,10 @@ func (x *exchange) serveStored() *failure.Error {
 		return failure.New(failure.ResponseNotFound,
 			"This response is unknown: it was made more than an hour ago, elsewhere, or not stored.")
 	}
-	x.app, x.rec.App = from.app, from.app
-	if fail := x.reserve(&limit.Query{User: from.user, Model: from.model, Route: from.route}); fail != nil {
+	x.app, x.rec.App, x.rec.Route = from.app, from.app, from.route
+	q := limit.Query{Subject: x.subject(from.model)}
+	q.User = from.user
+	if fail := x.reserve(&q); fail != nil {
 		return fail
 	}
 	p := x.state.pools[from.pool]
@@ -100,7 +102,7 @@ func (x *exchange) serveStored() *failure.Error {
 	x.watchClient()
 	fail := x.tryServer(server, x.ep.Path, nil, p.cfg.Timeouts)
 	if fail == nil {
-		x.guard = x.guardFor(from.model)
+		x.guard = x.state.guard.For(&q.Subject)
 		if fail = x.guardOutput(); fail != nil {
 			return fail
 		}

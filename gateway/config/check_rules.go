@@ -70,6 +70,9 @@ func (c *checker) routes(routes []Route) {
 		r, at := &routes[i], fmt.Sprintf("routes[%d]", i)
 		c.nonEmpty(at+".models", r.Models)
 		c.match(at+".match", &r.Match)
+		if len(r.Match.Routes) > 0 {
+			c.fault(at+".match.routes", "a route cannot be chosen by routes", "remove it")
+		}
 		c.targets(at+".targets", r.Targets)
 		c.oneOf(at+".sticky", r.Sticky, []string{"session", "user", "consumer", "none"})
 		for j, class := range r.FallbackOn {
@@ -138,16 +141,55 @@ func (c *checker) targets(at string, targets []Target) {
 }
 
 func (c *checker) match(at string, m *Match) {
-	c.nonEmpty(at+".models", m.Models)
-	c.nonEmpty(at+".consumers", m.Consumers)
-	for i, name := range m.Consumers {
-		c.defined(fmt.Sprintf("%s.consumers[%d]", at, i), "consumer", name, namesOf(c.cfg.Consumers, func(p Consumer) string { return p.Name }))
-	}
-	if m.Path != "" && m.Path[0] != '/' && m.Path[0] != '*' {
+	c.patterns(at+".models", m.Models)
+	c.patterns(at+".consumers", m.Consumers)
+	c.fitting(at+".consumers", "consumer", m.Consumers, namesOf(c.cfg.Consumers, func(p Consumer) string { return p.Name }))
+	c.patterns(at+".users", m.Users)
+	c.patterns(at+".apps", m.Apps)
+	c.patterns(at+".routes", m.Routes)
+	c.fitting(at+".routes", "route", m.Routes, c.cfg.routeNames())
+	if m.Path != "" && m.Path[0] != '/' && m.Path[0] != '*' && !isRegex(m.Path) {
 		c.fault(at+".path", fmt.Sprintf("%q is not a path", m.Path), "write a path or a glob such as /v1/chat/completions or /v1/*")
 	}
+	c.pattern(at+".path", m.Path)
 	c.headers(at+".headers", m.Headers)
-	c.cookies(at+".cookies", m.Cookies)
+	c.values(at+".query", "parameter's", m.Query)
+	c.values(at+".cookies", "cookie's", m.Cookies)
+}
+
+// patterns checks a list of patterns.
+func (c *checker) patterns(at string, list []string) {
+	c.nonEmpty(at, list)
+	for i, pattern := range list {
+		c.pattern(fmt.Sprintf("%s[%d]", at, i), pattern)
+	}
+}
+
+// fitting checks that each pattern stands for something that is there.
+func (c *checker) fitting(at, kind string, patterns, known []string) {
+	for i, p := range patterns {
+		path := fmt.Sprintf("%s[%d]", at, i)
+		switch {
+		case p == "" || badPattern(p) != "":
+		case !IsGlob(p) && !isRegex(p):
+			c.defined(path, kind, p, known)
+		case !slices.ContainsFunc(known, func(name string) bool { return Fits(p, name) }):
+			c.fault(path, fmt.Sprintf("no %s fits %q", kind, p), fmt.Sprintf("define one under %ss, or remove it", kind))
+		}
+	}
+}
+
+// routeNames are the names that routes can have, but for those of adapters that only engines know: a model without a route has one
+// of its own name.
+func (c *Config) routeNames() []string {
+	names := namesOf(c.Routes, func(r Route) string { return r.Name })
+	for _, p := range c.Pools {
+		names = append(append(names, p.Name, p.ServedModel), p.Models...)
+	}
+	for _, p := range c.Providers {
+		names = append(names, namesOf(p.Models, func(m ProviderModel) string { return m.Name })...)
+	}
+	return namesOf(names, func(name string) string { return name })
 }
 
 func (c *checker) headers(at string, headers map[string]string) {
@@ -167,16 +209,17 @@ func (c *checker) headers(at string, headers map[string]string) {
 	}
 }
 
-func (c *checker) cookies(at string, cookies map[string]string) {
-	for _, name := range sortedKeys(cookies) {
+// values checks patterns of cookies or parameters; whose names these are is told in a word.
+func (c *checker) values(at, whose string, values map[string]string) {
+	for _, name := range sortedKeys(values) {
 		path := join(at, name)
 		switch {
 		case !isToken(name):
-			c.fault(path, fmt.Sprintf("%q cannot be a cookie's name", name), "write a name such as session")
-		case cookies[name] == "":
+			c.fault(path, fmt.Sprintf("%q cannot be a %s name", name, whose), "write a name such as session")
+		case values[name] == "":
 			c.fault(path, "an empty value", `write the value, or a glob such as "*" for any`)
 		}
-		c.pattern(path, cookies[name])
+		c.pattern(path, values[name])
 	}
 }
 

@@ -85,6 +85,9 @@ func (c *Config) canonical() {
 	for i := range c.Guard {
 		c.Guard[i].Match.Headers = canonical(c.Guard[i].Match.Headers)
 	}
+	for i := range c.Cache {
+		c.Cache[i].Match.Headers = canonical(c.Cache[i].Match.Headers)
+	}
 }
 
 func canonical(headers map[string]string) map[string]string {

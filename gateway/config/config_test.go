@@ -207,7 +207,7 @@ func TestValues_PrintWhatTheyRead(t *testing.T) {
 			t.Errorf("spend %s reads as %+v, %s (%v)", text, s, s, c)
 		}
 	}
-	for _, text := range []string{"consumer", "user", "model", "route", "ip", "header:X-App", "query:app", "cookie:sid"} {
+	for _, text := range []string{"consumer", "user", "model", "route", "ip", "app", "header:X-App", "query:app", "cookie:sid"} {
 		var b By
 		if c := b.parse(text); c != nil || b.String() != text {
 			t.Errorf("by %s reads as %s (%v)", text, b, c)
@@ -268,6 +268,63 @@ func TestCovers_Cookies(t *testing.T) {
 	}
 	if m.Covers(&Subject{}) || m.Empty() || m.String() != "cookie plan=regex:^(free|trial)$" {
 		t.Errorf("%v", m.String())
+	}
+}
+
+// Every condition knows exact values, prefixes and expressions.
+func TestCovers_EveryCondition(t *testing.T) {
+	list := func(set func(*Match, []string)) func(string) Match {
+		return func(pattern string) (m Match) {
+			set(&m, []string{"other", pattern})
+			return m
+		}
+	}
+	for name, c := range map[string]struct {
+		match   func(pattern string) Match
+		subject func(value string) Subject
+	}{
+		"models":    {list(func(m *Match, p []string) { m.Models = p }), func(v string) Subject { return Subject{Model: v} }},
+		"consumers": {list(func(m *Match, p []string) { m.Consumers = p }), func(v string) Subject { return Subject{Consumer: v} }},
+		"users":     {list(func(m *Match, p []string) { m.Users = p }), func(v string) Subject { return Subject{User: v} }},
+		"apps":      {list(func(m *Match, p []string) { m.Apps = p }), func(v string) Subject { return Subject{App: v} }},
+		"routes":    {list(func(m *Match, p []string) { m.Routes = p }), func(v string) Subject { return Subject{Route: v} }},
+		"path":      {func(p string) Match { return Match{Path: p} }, func(v string) Subject { return Subject{Path: v} }},
+		"header": {
+			func(p string) Match { return Match{Headers: map[string]string{"X-App": p}} },
+			func(v string) Subject { return Subject{Headers: oneHeader{"X-App", v}} },
+		},
+		"query": {
+			func(p string) Match { return Match{Query: map[string]string{"app": p}} },
+			func(v string) Subject { return Subject{Args: oneHeader{"app", v}} },
+		},
+		"cookie": {
+			func(p string) Match { return Match{Cookies: map[string]string{"app": p}} },
+			func(v string) Subject { return Subject{Headers: oneHeader{"Cookie", "a=b; app=" + v}} },
+		},
+	} {
+		for pattern, fits := range map[string][2]string{
+			"shop-1": {"shop-1", "shop-12"}, "shop-*": {"shop-12", "a-shop-1"}, "regex:^shop-[0-9]+$": {"shop-12", "shop-x"},
+		} {
+			m, good, bad := c.match(pattern), c.subject(fits[0]), c.subject(fits[1])
+			if !m.Covers(&good) || m.Covers(&bad) || m.Covers(&Subject{}) || m.Empty() || !strings.Contains(m.String(), name) {
+				t.Errorf("%s %s: covers %v, not %v; %q", name, pattern, m.Covers(&good), m.Covers(&bad), m.String())
+			}
+			if n := testing.AllocsPerRun(10, func() { m.Covers(&good) }); n > 1 {
+				t.Errorf("%s %s: %v allocations", name, pattern, n)
+			}
+		}
+	}
+}
+
+func TestCovers_Addresses(t *testing.T) {
+	m := Match{IPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/128")}}
+	for ip, want := range map[string]bool{"10.9.8.7": true, "::ffff:10.9.8.7": true, "11.0.0.1": false, "fd00::1": true, "fd00::2": false} {
+		if got := m.Covers(&Subject{IP: netip.MustParseAddr(ip)}); got != want {
+			t.Errorf("%s is covered: %v", ip, got)
+		}
+	}
+	if m.Covers(&Subject{}) || m.Empty() || m.String() != "ips 10.0.0.0/8,fd00::1/128" {
+		t.Errorf("%q", m.String())
 	}
 }
 

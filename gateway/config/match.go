@@ -1,44 +1,44 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"unsafe"
 )
 
-// Headers is what Match needs to know about the headers of a request; *fasthttp.RequestHeader is one.
+// Headers is what Match needs to know about the headers of a request, or the parameters of its query; *fasthttp.RequestHeader and
+// *fasthttp.Args are such.
 type Headers interface {
-	// Peek returns the value of the header, nil if it is missing.
+	// Peek returns the value of that name, nil if it is missing.
 	Peek(name string) []byte
 }
 
-// Subject is what a Match looks at.
+// Subject is what a Match looks at. What is not known is empty.
 type Subject struct {
-	Model    string
+	Model    string // that the caller asks for, without the app
 	Path     string
 	Consumer string
-	Headers  Headers // nil = no headers
+	User     string // on whose behalf the consumer calls
+	App      string // the calling application
+	Route    string // "" before it is found
+	IP       netip.Addr
+	Headers  Headers // nil = none
+	Args     Headers // parameters of the query; nil = none
 }
 
 // Covers reports whether s fulfils every condition of m. It does not allocate.
 func (m *Match) Covers(s *Subject) bool {
-	if len(m.Models) > 0 && !AnyGlob(m.Models, s.Model) {
-		return false
-	}
-	if len(m.Consumers) > 0 && !slices.Contains(m.Consumers, s.Consumer) {
-		return false
-	}
-	if m.Path != "" && !Glob(m.Path, s.Path) {
-		return false
-	}
-	for name, glob := range m.Headers {
-		if s.Headers == nil {
+	for _, c := range [...]struct {
+		patterns []string
+		value    string
+	}{{m.Models, s.Model}, {m.Consumers, s.Consumer}, {m.Users, s.User}, {m.Apps, s.App}, {m.Routes, s.Route}} {
+		if len(c.patterns) > 0 && !anyFits(c.patterns, c.value) {
 			return false
 		}
-		value := s.Headers.Peek(name)
-		if value == nil || !Fits(glob, textOf(value)) {
-			return false
-		}
+	}
+	if m.Path != "" && !Fits(m.Path, s.Path) || len(m.IPs) > 0 && !inAny(m.IPs, s.IP) {
+		return false
 	}
 	for name, pattern := range m.Cookies {
 		value, ok := Cookie(s.Headers, name)
@@ -46,31 +46,81 @@ func (m *Match) Covers(s *Subject) bool {
 			return false
 		}
 	}
+	return allFit(m.Headers, s.Headers) && allFit(m.Query, s.Args)
+}
+
+// allFit reports whether values has each name, with a value that fits.
+func allFit(patterns map[string]string, values Headers) bool {
+	for name, pattern := range patterns {
+		if values == nil {
+			return false
+		}
+		value := values.Peek(name)
+		if value == nil || !Fits(pattern, textOf(value)) {
+			return false
+		}
+	}
 	return true
+}
+
+func anyFits(patterns []string, text string) bool {
+	for _, p := range patterns {
+		if Fits(p, text) {
+			return true
+		}
+	}
+	return false
+}
+
+func inAny(networks []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.Unmap()
+	for _, n := range networks {
+		if n.Contains(ip) {
+			return true
+		}
+	}
+	return false
 }
 
 // Empty reports whether m has no condition and so covers everything.
 func (m *Match) Empty() bool {
-	return len(m.Models) == 0 && len(m.Consumers) == 0 && m.Path == "" && len(m.Headers) == 0 && len(m.Cookies) == 0
+	return len(m.lists()) == 0 && m.Path == "" && len(m.Headers) == 0 && len(m.Query) == 0 && len(m.Cookies) == 0
+}
+
+// lists returns the lists of m that have entries, each in the words of the file.
+func (m *Match) lists() []string {
+	var parts []string
+	for _, list := range []struct {
+		name    string
+		entries []string
+	}{{"models", m.Models}, {"consumers", m.Consumers}, {"users", m.Users}, {"apps", m.Apps}, {"routes", m.Routes}} {
+		if len(list.entries) > 0 {
+			parts = append(parts, list.name+" "+strings.Join(list.entries, ","))
+		}
+	}
+	if len(m.IPs) > 0 {
+		networks := make([]string, len(m.IPs))
+		for i, n := range m.IPs {
+			networks[i] = n.String()
+		}
+		parts = append(parts, "ips "+strings.Join(networks, ","))
+	}
+	return parts
 }
 
 // String returns the conditions in the words of the file, "" for none.
 func (m *Match) String() string {
-	var parts []string
-	if len(m.Models) > 0 {
-		parts = append(parts, "models "+strings.Join(m.Models, ","))
-	}
-	if len(m.Consumers) > 0 {
-		parts = append(parts, "consumers "+strings.Join(m.Consumers, ","))
-	}
+	parts := m.lists()
 	if m.Path != "" {
 		parts = append(parts, "path "+m.Path)
 	}
-	for _, name := range sortedKeys(m.Headers) {
-		parts = append(parts, "header "+name+"="+m.Headers[name])
-	}
-	for _, name := range sortedKeys(m.Cookies) {
-		parts = append(parts, "cookie "+name+"="+m.Cookies[name])
+	for _, kind := range []struct {
+		name     string
+		patterns map[string]string
+	}{{"header", m.Headers}, {"query", m.Query}, {"cookie", m.Cookies}} {
+		for _, name := range sortedKeys(kind.patterns) {
+			parts = append(parts, kind.name+" "+name+"="+kind.patterns[name])
+		}
 	}
 	return strings.Join(parts, ", ")
 }

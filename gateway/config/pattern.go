@@ -29,6 +29,8 @@ func Fits(pattern, text string) bool {
 	return known.(*regexp.Regexp).MatchString(text) //nolint:errcheck // nothing else is put there
 }
 
+func isRegex(pattern string) bool { return strings.HasPrefix(pattern, regexPrefix) }
+
 // badPattern returns what is wrong with a pattern, "" if it can be used.
 func badPattern(pattern string) string {
 	if source, ok := strings.CutPrefix(pattern, regexPrefix); ok {

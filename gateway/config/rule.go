@@ -1,5 +1,7 @@
 package config
 
+import "net/netip"
+
 // Route sends the requests that it matches to its targets. The first route that matches wins.
 type Route struct {
 	Name       string     `yaml:"name"`        // for limits, metrics and logs; default route-N, counted from 1
@@ -68,10 +70,15 @@ type Price struct {
 // Match is the vocabulary of conditions, the same everywhere. Every condition that is given must hold;
 // within a list one entry suffices. Globs know * (any text) and ? (one character); a pattern is a glob, or regex:EXPRESSION.
 type Match struct {
-	Models    []string          `yaml:"models"`    // globs of the model that the caller asks for
-	Consumers []string          `yaml:"consumers"` // names of consumers
-	Path      string            `yaml:"path"`      // glob of the request's path
+	Models    []string          `yaml:"models"`    // patterns of the model that the caller asks for, without @ and app
+	Consumers []string          `yaml:"consumers"` // patterns of consumers' names
+	Users     []string          `yaml:"users"`     // patterns of the user: a token's, else the request's own word
+	Apps      []string          `yaml:"apps"`      // patterns of the calling app
+	Routes    []string          `yaml:"routes"`    // patterns of routes' names; not within routes
+	IPs       []netip.Prefix    `yaml:"ips"`       // networks of the client's address
+	Path      string            `yaml:"path"`      // pattern of the request's path
 	Headers   map[string]string `yaml:"headers"`   // canonical name -> pattern of its value; a missing header never matches
+	Query     map[string]string `yaml:"query"`     // name -> pattern of the parameter's value; a missing one never matches
 	Cookies   map[string]string `yaml:"cookies"`   // name -> pattern of its value; a missing cookie never matches
 }
 
@@ -85,6 +92,7 @@ const (
 	ByModel                  // the model that the caller asks for
 	ByRoute                  // the route's name
 	ByIP                     // the client's address
+	ByApp                    // the calling app
 	ByHeader                 // the value of a header
 	ByQuery                  // the value of a parameter in the query
 	ByCookie                 // the value of a cookie

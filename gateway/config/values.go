@@ -206,7 +206,7 @@ func (b By) String() string {
 }
 
 // byNames are the names of the kinds before ByHeader, in their order.
-func byNames() []string { return []string{"consumer", "user", "model", "route", "ip"} }
+func byNames() []string { return []string{"consumer", "user", "model", "route", "ip", "app"} }
 
 // byPrefixes are what stands before a name, from ByHeader on.
 func byPrefixes() []string { return []string{"header:", "query:", "cookie:"} }
@@ -227,7 +227,7 @@ func (b *By) parse(text string) *complaint {
 			return nil
 		}
 	}
-	return &complaint{"does not separate requests", "write consumer, user, model, route, ip, header:NAME, query:NAME or cookie:NAME"}
+	return &complaint{"does not separate requests", "write consumer, user, model, route, ip, app, header:NAME, query:NAME or cookie:NAME"}
 }
 
 // failedNames are the classes of failures, in their order.

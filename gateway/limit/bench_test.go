@@ -18,7 +18,7 @@ func wide() []config.Limit {
 // BenchmarkReserve_Memory is one limit in three time scales, as the article's users have it.
 func BenchmarkReserve_Memory(b *testing.B) {
 	l := newLimiter(b, limit.Config{Limits: wide()}, nil)
-	q := limit.Query{Consumer: "dify", User: "5f0c1d3e-7c1b-4a53-9e55-1f3b7d8a0c11"}
+	q := limit.Query{Subject: config.Subject{Consumer: "dify", User: "5f0c1d3e-7c1b-4a53-9e55-1f3b7d8a0c11"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, fail := l.Reserve(b.Context(), &q); fail != nil {
@@ -32,7 +32,7 @@ func BenchmarkReserve_Redis(b *testing.B) {
 	server := startRedis(b)
 	shared := openRedis(b, limit.RedisConfig{URL: server.url(), Timeout: time.Second})
 	l := newLimiter(b, limit.Config{Limits: wide()}, shared)
-	q := limit.Query{Consumer: "dify", User: "5f0c1d3e-7c1b-4a53-9e55-1f3b7d8a0c11"}
+	q := limit.Query{Subject: config.Subject{Consumer: "dify", User: "5f0c1d3e-7c1b-4a53-9e55-1f3b7d8a0c11"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, fail := l.Reserve(b.Context(), &q); fail != nil {

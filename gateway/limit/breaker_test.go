@@ -77,7 +77,7 @@ func troubled(t *testing.T) (*redisServer, *journal, *limit.Limiter) {
 // timed sends one request and returns whether it passed and what it cost.
 func timed(t *testing.T, l *limit.Limiter, user string) (bool, time.Duration) {
 	start := time.Now()
-	_, fail := l.Reserve(t.Context(), &limit.Query{User: user})
+	_, fail := l.Reserve(t.Context(), &limit.Query{Subject: config.Subject{User: user}})
 	return fail == nil, time.Since(start)
 }
 
@@ -87,7 +87,7 @@ func grantsAll(t *testing.T, l *limit.Limiter) {
 	user := "x"
 	eventually(t, "the whole limit is granted after the return", func() bool {
 		user += "x"
-		return passes(t, l, limit.Query{User: user}, 20) == 10
+		return passes(t, l, limit.Query{Subject: config.Subject{User: user}}, 20) == 10
 	})
 }
 
@@ -100,7 +100,7 @@ const (
 
 func TestRedis_HangsThenReturns(t *testing.T) {
 	server, j, l := troubled(t)
-	if got := passes(t, l, limit.Query{User: "a"}, 4); got != 4 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 4); got != 4 {
 		t.Fatalf("%d of 4 requests passed", got)
 	}
 	server.signal(syscall.SIGSTOP)
@@ -117,7 +117,7 @@ func TestRedis_HangsThenReturns(t *testing.T) {
 	if total > ceiling {
 		t.Errorf("a thousand requests waited %s together", total)
 	}
-	if got := passes(t, l, limit.Query{User: "c"}, 10); got != 5 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "c"}}, 10); got != 5 {
 		t.Errorf("%d of 10 requests passed while Redis hung, want half of the limit", got)
 	}
 	server.signal(syscall.SIGCONT)
@@ -188,7 +188,7 @@ func TestRedis_AwayAtStart(t *testing.T) {
 func TestRedis_RefusesWrites(t *testing.T) {
 	server, j, l := troubled(t)
 	server.command("REPLICAOF", "127.0.0.1", "1") // a replica is read-only
-	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 5 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 5 {
 		t.Errorf("%d of 20 requests passed, want half of the limit", got)
 	}
 	server.command("REPLICAOF", "NO", "ONE")

@@ -86,7 +86,7 @@ func TestCluster(t *testing.T) {
 	}}, shared)
 	passed := 0
 	for user := range 4 { // on several nodes
-		q := limit.Query{User: fmt.Sprint(user), Prompt: 1000}
+		q := limit.Query{Subject: config.Subject{User: fmt.Sprint(user)}, Prompt: 1000}
 		for range 20 {
 			if place, fail := l.Reserve(t.Context(), &q); fail == nil {
 				passed++
@@ -99,7 +99,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("%d requests passed, want 5 of each of 4", passed)
 	}
 	eventually(t, "what was refused is back", func() bool {
-		q := limit.Query{User: "probe"}
+		q := limit.Query{Subject: config.Subject{User: "probe"}}
 		place, fail := l.Reserve(t.Context(), &q)
 		if fail != nil {
 			return false

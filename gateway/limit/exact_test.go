@@ -77,7 +77,7 @@ func storm(t testing.TB, n int, limiters ...*limit.Limiter) int64 {
 		l := limiters[i%len(limiters)]
 		all.Go(func() {
 			for range n {
-				if _, fail := l.Reserve(t.Context(), &limit.Query{User: "u"}); fail == nil {
+				if _, fail := l.Reserve(t.Context(), &limit.Query{Subject: config.Subject{User: "u"}}); fail == nil {
 					passed.Add(1)
 				}
 			}

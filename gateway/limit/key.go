@@ -43,6 +43,8 @@ func appendValue(key []byte, by *config.By, q *Query) []byte {
 		return appendPart(key, q.Model)
 	case config.ByRoute:
 		return appendPart(key, q.Route)
+	case config.ByApp:
+		return appendPart(key, q.App)
 	case config.ByIP:
 		return appendAddress(key, q.IP)
 	case config.ByHeader:

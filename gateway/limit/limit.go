@@ -3,7 +3,6 @@ package limit
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -13,14 +12,7 @@ import (
 
 // Query is what limits look at.
 type Query struct {
-	Consumer string // name of the caller, "" = anonymous
-	User     string // the user field of the request
-	Model    string // that the caller asks for
-	Route    string // name of the route
-	Path     string
-	IP       netip.Addr     // the client's; an IPv6 address counts by its /64
-	Headers  config.Headers // *fasthttp.RequestHeader is one; nil = none
-	Args     config.Headers // parameters of the query; *fasthttp.Args is one; nil = none
+	config.Subject
 
 	Prompt    int  // estimated tokens of the prompt
 	Generates bool // the answer has tokens that count
@@ -174,9 +166,8 @@ func (l *Limiter) take(ctx context.Context, c *call, q *Query, r *Reservation, n
 // fill collects the buckets that q falls into: the whole ones, or the share of them that this gateway may grant alone.
 func (l *Limiter) fill(c *call, q *Query, now time.Time, whole bool) {
 	c.asks, c.bytes, c.ends, c.strict = c.asks[:0], c.bytes[:0], c.ends[:0], 0
-	subject := config.Subject{Model: q.Model, Path: q.Path, Consumer: q.Consumer, Headers: q.Headers}
 	for _, r := range l.rules {
-		if r.cfg.Match.Covers(&subject) {
+		if r.cfg.Match.Covers(&q.Subject) {
 			l.add(c, r, q, now, whole)
 		}
 	}

@@ -82,14 +82,14 @@ func TestReserve_TakesFromAllBucketsOrNone(t *testing.T) {
 			config.Limit{Name: "all", Requests: []config.Rate{per(5, time.Minute)}},
 			config.Limit{Name: "user", By: []config.By{{Kind: config.ByUser}}, Requests: []config.Rate{per(3, time.Minute)}},
 		)
-		if got := passes(t, l, limit.Query{User: "a"}, 10); got != 3 {
+		if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 10); got != 3 {
 			t.Fatalf("%d requests of user a passed, want 3", got)
 		}
-		if got := passes(t, l, limit.Query{User: "b"}, 10); got != 2 {
+		if got := passes(t, l, limit.Query{Subject: config.Subject{User: "b"}}, 10); got != 2 {
 			t.Errorf("%d requests of user b passed, want the 2 that refused ones of user a have left", got)
 		}
 		c.Advance(time.Minute)
-		if got := passes(t, l, limit.Query{User: "b"}, 10); got != 3 {
+		if got := passes(t, l, limit.Query{Subject: config.Subject{User: "b"}}, 10); got != 3 {
 			t.Errorf("%d requests of user b passed a minute later, want 3", got)
 		}
 	})
@@ -103,24 +103,25 @@ func TestReserve_SeparatesBuckets(t *testing.T) {
 			return &h
 		}
 		long := strings.Repeat("x", 300)
-		f := func(name string, by config.By, same, other limit.Query) {
+		f := func(name string, by config.By, same, other config.Subject) {
 			t.Helper()
 			l := limiter(config.Limit{Name: name, By: []config.By{by}, Requests: []config.Rate{per(1, time.Hour)}})
-			if passes(t, l, same, 1) != 1 || passes(t, l, same, 1) != 0 {
+			if passes(t, l, limit.Query{Subject: same}, 1) != 1 || passes(t, l, limit.Query{Subject: same}, 1) != 0 {
 				t.Errorf("%s: equal requests do not share a bucket", name)
 			}
-			if passes(t, l, other, 1) != 1 {
+			if passes(t, l, limit.Query{Subject: other}, 1) != 1 {
 				t.Errorf("%s: different requests share a bucket", name)
 			}
 		}
-		f("consumer", config.By{Kind: config.ByConsumer}, limit.Query{Consumer: "a"}, limit.Query{Consumer: "b"})
-		f("user", config.By{Kind: config.ByUser}, limit.Query{User: "a"}, limit.Query{User: "b"})
-		f("no user", config.By{Kind: config.ByUser}, limit.Query{}, limit.Query{User: "b"})
-		f("model", config.By{Kind: config.ByModel}, limit.Query{Model: "a"}, limit.Query{Model: "b"})
-		f("route", config.By{Kind: config.ByRoute}, limit.Query{Route: "a"}, limit.Query{Route: "b"})
+		f("consumer", config.By{Kind: config.ByConsumer}, config.Subject{Consumer: "a"}, config.Subject{Consumer: "b"})
+		f("user", config.By{Kind: config.ByUser}, config.Subject{User: "a"}, config.Subject{User: "b"})
+		f("no user", config.By{Kind: config.ByUser}, config.Subject{}, config.Subject{User: "b"})
+		f("model", config.By{Kind: config.ByModel}, config.Subject{Model: "a"}, config.Subject{Model: "b"})
+		f("route", config.By{Kind: config.ByRoute}, config.Subject{Route: "a"}, config.Subject{Route: "b"})
+		f("app", config.By{Kind: config.ByApp}, config.Subject{App: "a"}, config.Subject{App: "b"})
 		f("header", config.By{Kind: config.ByHeader, Name: "X-App"},
-			limit.Query{Headers: header("a")}, limit.Query{Headers: header("b")})
-		f("no header", config.By{Kind: config.ByHeader, Name: "X-App"}, limit.Query{}, limit.Query{Headers: header("b")})
+			config.Subject{Headers: header("a")}, config.Subject{Headers: header("b")})
+		f("no header", config.By{Kind: config.ByHeader, Name: "X-App"}, config.Subject{}, config.Subject{Headers: header("b")})
 		cookie := func(text string) *fasthttp.RequestHeader {
 			var h fasthttp.RequestHeader
 			h.Set("Cookie", text)
@@ -132,24 +133,24 @@ func TestReserve_SeparatesBuckets(t *testing.T) {
 			return &a
 		}
 		f("cookie", config.By{Kind: config.ByCookie, Name: "sid"},
-			limit.Query{Headers: cookie("a=1; sid=x")}, limit.Query{Headers: cookie("sid=y; a=1")})
-		f("query", config.By{Kind: config.ByQuery, Name: "app"}, limit.Query{Args: args("app=x&b=1")}, limit.Query{Args: args("b=1&app=y")})
-		f("long value", config.By{Kind: config.ByUser}, limit.Query{User: long + "a"}, limit.Query{User: long + "b"})
+			config.Subject{Headers: cookie("a=1; sid=x")}, config.Subject{Headers: cookie("sid=y; a=1")})
+		f("query", config.By{Kind: config.ByQuery, Name: "app"}, config.Subject{Args: args("app=x&b=1")}, config.Subject{Args: args("b=1&app=y")})
+		f("long value", config.By{Kind: config.ByUser}, config.Subject{User: long + "a"}, config.Subject{User: long + "b"})
 		f("ip", config.By{Kind: config.ByIP},
-			limit.Query{IP: netip.MustParseAddr("10.0.0.1")}, limit.Query{IP: netip.MustParseAddr("10.0.0.2")})
+			config.Subject{IP: netip.MustParseAddr("10.0.0.1")}, config.Subject{IP: netip.MustParseAddr("10.0.0.2")})
 
 		l := limiter(config.Limit{Name: "host", By: []config.By{{Kind: config.ByIP}}, Requests: []config.Rate{per(1, time.Hour)}})
 		for _, pair := range [][2]string{{"10.0.0.9", "::ffff:10.0.0.9"}, {"2001:db8::1", "2001:db8::ffff:1"}} {
-			passes(t, l, limit.Query{IP: netip.MustParseAddr(pair[0])}, 1)
-			if passes(t, l, limit.Query{IP: netip.MustParseAddr(pair[1])}, 1) != 0 {
+			passes(t, l, limit.Query{Subject: config.Subject{IP: netip.MustParseAddr(pair[0])}}, 1)
+			if passes(t, l, limit.Query{Subject: config.Subject{IP: netip.MustParseAddr(pair[1])}}, 1) != 0 {
 				t.Errorf("%s and %s, one host, have a bucket each", pair[0], pair[1])
 			}
 		}
 		l = limiter(config.Limit{
 			Name: "two", By: []config.By{{Kind: config.ByConsumer}, {Kind: config.ByUser}}, Requests: []config.Rate{per(1, time.Hour)},
 		})
-		passes(t, l, limit.Query{Consumer: "a", User: "1:b"}, 1)
-		if passes(t, l, limit.Query{Consumer: "a1:", User: "b"}, 1) != 1 {
+		passes(t, l, limit.Query{Subject: config.Subject{Consumer: "a", User: "1:b"}}, 1)
+		if passes(t, l, limit.Query{Subject: config.Subject{Consumer: "a1:", User: "b"}}, 1) != 1 {
 			t.Error("values that read alike when joined share a bucket")
 		}
 	})
@@ -157,11 +158,20 @@ func TestReserve_SeparatesBuckets(t *testing.T) {
 
 func TestReserve_OnlyWhatMatchesCounts(t *testing.T) {
 	l := newLimiter(t, limit.Config{Limits: []config.Limit{{
-		Name:     "x",
-		Match:    config.Match{Models: []string{"llama*"}, Consumers: []string{"dify"}, Path: "/v1/chat/*"},
+		Name: "x",
+		Match: config.Match{
+			Models: []string{"llama*"}, Consumers: []string{"dify"}, Path: "/v1/chat/*", Users: []string{"regex:^u"}, Apps: []string{"shop-*"},
+			Routes: []string{"main"}, IPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Query: map[string]string{"tenant": "a"},
+		},
 		Requests: []config.Rate{per(1, time.Hour)},
 	}}}, nil)
-	hit := limit.Query{Model: "llama3", Consumer: "dify", Path: "/v1/chat/completions"}
+	var tenant, other fasthttp.Args
+	tenant.Parse("tenant=a")
+	other.Parse("tenant=b")
+	hit := limit.Query{Subject: config.Subject{
+		Model: "llama3", Consumer: "dify", Path: "/v1/chat/completions", User: "u1", App: "shop-1", Route: "main",
+		IP: netip.MustParseAddr("::ffff:10.1.1.1"), Args: &tenant,
+	}}
 	if got := passes(t, l, hit, 5); got != 1 {
 		t.Errorf("%d requests that match passed, want 1", got)
 	}
@@ -169,6 +179,11 @@ func TestReserve_OnlyWhatMatchesCounts(t *testing.T) {
 		"model":    func(q *limit.Query) { q.Model = "qwen" },
 		"consumer": func(q *limit.Query) { q.Consumer = "staff" },
 		"path":     func(q *limit.Query) { q.Path = "/v1/embeddings" },
+		"user":     func(q *limit.Query) { q.User = "x" },
+		"app":      func(q *limit.Query) { q.App = "" },
+		"route":    func(q *limit.Query) { q.Route = "llama3" },
+		"address":  func(q *limit.Query) { q.IP = netip.MustParseAddr("192.0.2.1") },
+		"query":    func(q *limit.Query) { q.Args = &other },
 	} {
 		q := hit
 		miss(&q)
@@ -273,14 +288,14 @@ func TestNew_ReloadKeepsLevels(t *testing.T) {
 		same := config.Limit{Name: "same", Match: config.Match{Models: []string{"a"}}, Requests: []config.Rate{per(5, time.Hour)}}
 		raised := config.Limit{Name: "raised", Match: config.Match{Models: []string{"b"}}, Requests: []config.Rate{per(5, time.Hour)}}
 		l := limiter(same, raised)
-		passes(t, l, limit.Query{Model: "a"}, 3)
-		passes(t, l, limit.Query{Model: "b"}, 3)
+		passes(t, l, limit.Query{Subject: config.Subject{Model: "a"}}, 3)
+		passes(t, l, limit.Query{Subject: config.Subject{Model: "b"}}, 3)
 		raised.Requests = []config.Rate{per(10, time.Hour)}
 		l = limiter(same, raised)
-		if got := passes(t, l, limit.Query{Model: "a"}, 10); got != 2 {
+		if got := passes(t, l, limit.Query{Subject: config.Subject{Model: "a"}}, 10); got != 2 {
 			t.Errorf("an unchanged limit let %d requests pass after the reload, want the 2 that were left", got)
 		}
-		if got := passes(t, l, limit.Query{Model: "b"}, 20); got != 10 {
+		if got := passes(t, l, limit.Query{Subject: config.Subject{Model: "b"}}, 20); got != 10 {
 			t.Errorf("a raised limit let %d requests pass, want 10: its bucket is new", got)
 		}
 	})
@@ -308,13 +323,13 @@ func TestMemory_IsBounded(t *testing.T) {
 	l := newLimiter(t, limit.Config{Memory: memory, Limits: []config.Limit{
 		{Name: "user", By: []config.By{{Kind: config.ByUser}}, Requests: []config.Rate{per(2, time.Minute)}},
 	}}, nil)
-	victim := limit.Query{User: "victim"}
+	victim := limit.Query{Subject: config.Subject{User: "victim"}}
 	passes(t, l, victim, 2)
 	var user [3]byte
 	flood := func() {
 		for i := range 20_000 {
 			user = [3]byte{byte(i), byte(i >> 8), 'u'}
-			passes(t, l, limit.Query{User: string(user[:])}, 1)
+			passes(t, l, limit.Query{Subject: config.Subject{User: string(user[:])}}, 1)
 		}
 	}
 	flood()
@@ -328,7 +343,7 @@ func TestMemory_IsBounded(t *testing.T) {
 	lost := memory.Lost()
 	for i := range 3200 {
 		user = [3]byte{byte(i), byte(i >> 8), 'v'}
-		passes(t, l, limit.Query{User: string(user[:])}, 1)
+		passes(t, l, limit.Query{Subject: config.Subject{User: string(user[:])}}, 1)
 	}
 	if memory.Lost() != lost {
 		t.Errorf("%d buckets dropped before their time, though idle ones were there", memory.Lost()-lost)

@@ -65,7 +65,7 @@ func TestQuota_Cost(t *testing.T) {
 		if got := header(admitted(t, l, chat(0, 0)), "RateLimit"); got != `"money:cost/day";r=517952;t=43200` {
 			t.Errorf("after 0.48 and 256 tokens set aside RateLimit is %s", got)
 		}
-		admitted(t, l, limit.Query{Model: "free", Prompt: 1e9})
+		admitted(t, l, limit.Query{Subject: config.Subject{Model: "free"}, Prompt: 1e9})
 		_, fail := refused(t, l, chat(400_000, 0))
 		if want := `The quota "money" of 1 CNY per day is used up. It starts anew in 12 hours.`; fail.Message != want {
 			t.Errorf("got %q, want %q", fail.Message, want)
@@ -76,7 +76,7 @@ func TestQuota_Cost(t *testing.T) {
 func TestQuota_TopUp(t *testing.T) {
 	onEachStore(t, func(t *testing.T, _ *clock, limiter func(...config.Limit) *limit.Limiter) {
 		l := limiter(config.Limit{Name: "q", By: []config.By{{Kind: config.ByUser}}, Tokens: []config.Rate{per(1000, config.Total), per(1e6, time.Second)}})
-		a, b := limit.Query{User: "a", Prompt: 1000}, limit.Query{User: "b", Prompt: 1000}
+		a, b := limit.Query{Subject: config.Subject{User: "a"}, Prompt: 1000}, limit.Query{Subject: config.Subject{User: "b"}, Prompt: 1000}
 		admitted(t, l, a).Settle(limit.Use{Input: 1000}, true)
 		_, fail := refused(t, l, a)
 		if want := `The quota "q" of 1000 tokens in total is used up.`; fail.Message != want || !fail.Final {

@@ -54,7 +54,7 @@ func remaining(t testing.TB, l *limit.Limiter, want string) {
 }
 
 func chat(prompt, most int) limit.Query {
-	return limit.Query{Model: "m", Prompt: prompt, Generates: true, MaxTokens: most}
+	return limit.Query{Subject: config.Subject{Model: "m"}, Prompt: prompt, Generates: true, MaxTokens: most}
 }
 
 func perMinute(n int64) config.Limit {

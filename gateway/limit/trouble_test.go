@@ -18,18 +18,18 @@ func TestRedis_DownRefuses(t *testing.T) {
 		{Name: "free", Requests: []config.Rate{per(10, time.Hour)}},
 		{Name: "spend", Match: config.Match{Models: []string{"dear"}}, Requests: []config.Rate{per(10, time.Hour)}, RedisDown: config.RedisRefuse},
 	}}, shared)
-	admitted(t, l, limit.Query{Model: "dear"})
+	admitted(t, l, limit.Query{Subject: config.Subject{Model: "dear"}})
 	server.kill()
-	place, fail := l.Reserve(t.Context(), &limit.Query{Model: "dear"})
+	place, fail := l.Reserve(t.Context(), &limit.Query{Subject: config.Subject{Model: "dear"}})
 	if place != nil || fail == nil || fail.Kind != failure.LimitsAway || fail.HTTPStatus() != 503 || fail.RetryAfter != time.Second {
 		t.Errorf("a limit that refuses while Redis is gone gave %v", fail)
 	}
-	if got := passes(t, l, limit.Query{Model: "cheap"}, 10); got != 4 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{Model: "cheap"}}, 10); got != 4 {
 		t.Errorf("%d requests passed another limit, want half of it less the one that Redis has granted", got)
 	}
 	server.start()
 	eventually(t, "redis is asked again", shared.Up)
-	admitted(t, l, limit.Query{Model: "dear"})
+	admitted(t, l, limit.Query{Subject: config.Subject{Model: "dear"}})
 }
 
 // TestRedis_EvictsKeys has a Redis that forgets all: limits start anew and nobody fails, not even what is under way.
@@ -58,7 +58,7 @@ func TestRedis_EvictsKeys(t *testing.T) {
 func TestRedis_RefusesAll(t *testing.T) {
 	server, j, l := troubled(t)
 	server.command("CONFIG", "SET", "min-replicas-to-write", "1") // no replica: NOREPLICAS to every write
-	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 5 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 5 {
 		t.Errorf("%d of 20 requests passed, want half of the limit", got)
 	}
 	server.command("CONFIG", "SET", "min-replicas-to-write", "0")
@@ -71,7 +71,10 @@ func TestRedis_IsSlow(t *testing.T) {
 	server, j, l := troubled(t)
 	slept := make(chan struct{})
 	go func() { defer close(slept); server.command("EVAL", "for i = 1, 3e7 do end return 1", 0) }()
-	eventually(t, "redis is too slow", func() bool { _, _ = l.Reserve(t.Context(), &limit.Query{User: "z"}); return !j.last() })
+	eventually(t, "redis is too slow", func() bool {
+		_, _ = l.Reserve(t.Context(), &limit.Query{Subject: config.Subject{User: "z"}})
+		return !j.last()
+	})
 	_, d := timed(t, l, "b")
 	t.Logf("a request beside a Redis that is too slow took %s", d)
 	<-slept
@@ -82,11 +85,11 @@ func TestRedis_IsSlow(t *testing.T) {
 // TestRedis_ShareIsNotFull has a gateway lose its Redis after it has used up the limit there.
 func TestRedis_ShareIsNotFull(t *testing.T) {
 	server, _, l := troubled(t)
-	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 10 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 10 {
 		t.Fatalf("%d of 20 requests passed, want the whole limit", got)
 	}
 	server.kill()
-	if got := passes(t, l, limit.Query{User: "a"}, 20); got != 0 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 0 {
 		t.Errorf("%d requests more passed once Redis was gone", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/route"
 )
 
@@ -20,7 +21,7 @@ func TestTable_AdaptersThatEnginesList(t *testing.T) {
 		return nil
 	}
 	for model, want := range map[string]string{"legal": "qwen-a", "llama3": "llama3", "qwen-max": "bailian", "chat-x": "llama3"} {
-		r, fail := tab.Find(route.Query{Model: model, Listed: listed})
+		r, fail := tab.Find(route.Query{Subject: config.Subject{Model: model}, Listed: listed})
 		if fail != nil || r.Targets[0].Name() != want {
 			t.Errorf("%s: route %+v, %v, want %s", model, r, fail, want)
 		}
@@ -30,7 +31,7 @@ func TestTable_AdaptersThatEnginesList(t *testing.T) {
 		"qwen2.5": "in more than one place", // of the file already
 		"nobody":  "does not exist",
 	} {
-		if r, fail := tab.Find(route.Query{Model: model, Listed: listed}); fail == nil || !strings.Contains(fail.Message, want) {
+		if r, fail := tab.Find(route.Query{Subject: config.Subject{Model: model}, Listed: listed}); fail == nil || !strings.Contains(fail.Message, want) {
 			t.Errorf("%s: route %+v, %v, want: %s", model, r, fail, want)
 		}
 	}
@@ -41,7 +42,7 @@ func TestTarget_SendsNamesThatEnginesList(t *testing.T) {
 	tab := table(t, file)
 	lists := func(model string) bool { return model == "chat-x" }
 	for model, want := range map[string]string{"chat-x": "chat-x", "chat-y": "meta-llama/Llama-3-8B"} {
-		r, fail := tab.Find(route.Query{Model: model})
+		r, fail := tab.Find(route.Query{Subject: config.Subject{Model: model}})
 		if fail != nil {
 			t.Fatal(fail)
 		}
@@ -49,7 +50,7 @@ func TestTarget_SendsNamesThatEnginesList(t *testing.T) {
 			t.Errorf("%s is sent as %s, want %s", model, got, want)
 		}
 	}
-	r, fail := tab.Find(route.Query{Model: "llama3", Path: "/v1/chat/completions", Headers: headers{"X-App": "shop-eu"}})
+	r, fail := tab.Find(route.Query{Subject: config.Subject{Model: "llama3", Path: "/v1/chat/completions", Headers: headers{"X-App": "shop-eu"}}})
 	if fail != nil {
 		t.Fatal(fail)
 	}

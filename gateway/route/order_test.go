@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/route"
 )
 
@@ -20,7 +21,7 @@ func weighted(t *testing.T, targets string) *route.Route {
 	t.Helper()
 	r, fail := table(t, `
 pools: [{name: a, endpoints: ["http://a:1"]}, {name: b, endpoints: ["http://b:1"]}, {name: c, endpoints: ["http://c:1"]}]
-routes: [{models: [m], targets: `+targets+`}]`).Find(route.Query{Model: "m"})
+routes: [{models: [m], targets: `+targets+`}]`).Find(route.Query{Subject: config.Subject{Model: "m"}})
 	if fail != nil {
 		t.Fatal(fail)
 	}

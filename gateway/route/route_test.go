@@ -74,18 +74,18 @@ func TestFind_FirstRouteThatFits(t *testing.T) {
 	shop := headers{"X-App": "shop-eu"}
 	const chat = "/v1/chat/completions"
 
-	f(route.Query{Model: "llama3", Path: chat, Headers: shop}, "route-1", "llama3-next,bailian", "llama3")
+	f(route.Query{Subject: config.Subject{Model: "llama3", Path: chat, Headers: shop}}, "route-1", "llama3-next,bailian", "llama3")
 	// A request that misses one condition goes to the pool of that name, which has more right to it than a pool that serves it.
-	f(route.Query{Model: "llama3", Path: "/v1/completions", Headers: shop}, "llama3", "llama3", "meta-llama/Llama-3-8B")
-	f(route.Query{Model: "llama3", Path: chat, Headers: headers{}}, "llama3", "llama3", "meta-llama/Llama-3-8B")
-	f(route.Query{Model: "llama3", Path: chat}, "llama3", "llama3", "meta-llama/Llama-3-8B")
-	f(route.Query{Model: "meta-llama/Llama-3-8B", Path: chat}, "meta-llama/Llama-3-8B", "llama3", "meta-llama/Llama-3-8B")
-	f(route.Query{Model: "coder-7b", Consumer: "shop"}, "for-shop", "qwen-a", "qwen2.5")
+	f(route.Query{Subject: config.Subject{Model: "llama3", Path: "/v1/completions", Headers: shop}}, "llama3", "llama3", "meta-llama/Llama-3-8B")
+	f(route.Query{Subject: config.Subject{Model: "llama3", Path: chat, Headers: headers{}}}, "llama3", "llama3", "meta-llama/Llama-3-8B")
+	f(route.Query{Subject: config.Subject{Model: "llama3", Path: chat}}, "llama3", "llama3", "meta-llama/Llama-3-8B")
+	f(route.Query{Subject: config.Subject{Model: "meta-llama/Llama-3-8B", Path: chat}}, "meta-llama/Llama-3-8B", "llama3", "meta-llama/Llama-3-8B")
+	f(route.Query{Subject: config.Subject{Model: "coder-7b", Consumer: "shop"}}, "for-shop", "qwen-a", "qwen2.5")
 	// Names that the engines know themselves are sent as they are.
-	f(route.Query{Model: "llama3-sql"}, "lora", "llama3", "llama3-sql")
-	f(route.Query{Model: "chat-1"}, "lora", "llama3", "meta-llama/Llama-3-8B")
-	f(route.Query{Model: "qwen-max"}, "qwen-max", "bailian", "qwen-max")
-	f(route.Query{Model: "qwen-b"}, "qwen-b", "qwen-b", "qwen2.5")
+	f(route.Query{Subject: config.Subject{Model: "llama3-sql"}}, "lora", "llama3", "llama3-sql")
+	f(route.Query{Subject: config.Subject{Model: "chat-1"}}, "lora", "llama3", "meta-llama/Llama-3-8B")
+	f(route.Query{Subject: config.Subject{Model: "qwen-max"}}, "qwen-max", "bailian", "qwen-max")
+	f(route.Query{Subject: config.Subject{Model: "qwen-b"}}, "qwen-b", "qwen-b", "qwen2.5")
 }
 
 func TestFind_UnknownModel(t *testing.T) {
@@ -101,21 +101,21 @@ func TestFind_UnknownModel(t *testing.T) {
 			t.Errorf("%q:\n got %s\nwant %s", q.Model, fail.Message, want)
 		}
 	}
-	f(route.Query{Model: "lama3"}, `The model "lama3" does not exist. Did you mean llama3?`)
-	f(route.Query{Model: "Qwen-Max"}, `The model "Qwen-Max" does not exist. Did you mean qwen-max, qwen-a, qwen-b?`)
-	f(route.Query{Model: "gpt-4o"}, `The model "gpt-4o" does not exist.`)
+	f(route.Query{Subject: config.Subject{Model: "lama3"}}, `The model "lama3" does not exist. Did you mean llama3?`)
+	f(route.Query{Subject: config.Subject{Model: "Qwen-Max"}}, `The model "Qwen-Max" does not exist. Did you mean qwen-max, qwen-a, qwen-b?`)
+	f(route.Query{Subject: config.Subject{Model: "gpt-4o"}}, `The model "gpt-4o" does not exist.`)
 	// Names that the caller must not know of are not told.
-	f(route.Query{Model: "lama3", Allows: func(model string) bool { return model != "llama3" }}, `The model "lama3" does not exist.`)
-	f(route.Query{Model: "coder-7b", Consumer: "other"}, `The model "coder-7b" does not exist.`)
-	f(route.Query{Model: "qwen2.5"}, `The model "qwen2.5" is served in more than one place and no route chooses between them.`)
+	f(route.Query{Subject: config.Subject{Model: "lama3"}, Allows: func(model string) bool { return model != "llama3" }}, `The model "lama3" does not exist.`)
+	f(route.Query{Subject: config.Subject{Model: "coder-7b", Consumer: "other"}}, `The model "coder-7b" does not exist.`)
+	f(route.Query{Subject: config.Subject{Model: "qwen2.5"}}, `The model "qwen2.5" is served in more than one place and no route chooses between them.`)
 	f(route.Query{}, `The request names no model and no route takes it.`)
-	f(route.Query{Model: strings.Repeat("x", 1000) + "\xff"}, `The model "`+strings.Repeat("x", 128)+`..." does not exist.`)
+	f(route.Query{Subject: config.Subject{Model: strings.Repeat("x", 1000) + "\xff"}}, `The model "`+strings.Repeat("x", 128)+`..." does not exist.`)
 }
 
 func TestFind_AllocatesNothing(t *testing.T) {
 	tab := table(t, file)
 	h := headersOf("shop-eu")
-	q := route.Query{Model: "llama3", Path: "/v1/chat/completions", Headers: h}
+	q := route.Query{Subject: config.Subject{Model: "llama3", Path: "/v1/chat/completions", Headers: h}}
 	if n := testing.AllocsPerRun(100, func() { _, _ = tab.Find(q) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -187,7 +187,7 @@ func BenchmarkFind_LastOf100Routes(b *testing.B) {
 		b.Fatal(err)
 	}
 	tab := route.New(cfg)
-	q := route.Query{Model: "model-" + string(rune('a'+99%26)) + string(rune('a'+99/26)) + "-7b"}
+	q := route.Query{Subject: config.Subject{Model: "model-" + string(rune('a'+99%26)) + string(rune('a'+99/26)) + "-7b"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, fail := tab.Find(q); fail != nil {

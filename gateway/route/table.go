@@ -11,11 +11,8 @@ import (
 
 // Query is what is known about a request when it is routed.
 type Query struct {
-	Model    string
-	Path     string
-	Consumer string
-	Headers  config.Headers          // *fasthttp.RequestHeader is one; nil = none
-	Allows   func(model string) bool // whether the caller may know of a model; nil = of all. Asked only when Find fails.
+	config.Subject
+	Allows func(model string) bool // whether the caller may know of a model; nil = of all. Asked only when Find fails.
 	// Listed returns the pools whose engines list a model as an adapter; nil = none. Asked only about names that the configuration does
 	// not know.
 	Listed func(model string) []string
@@ -137,9 +134,8 @@ func (t *Table) claim(cfg *config.Config, names []string, target config.Target) 
 
 // Find returns the route for q; an adapter that no configuration names gets one of its own. Its failure is ModelNotFound, with the nearest names that the caller may know.
 func (t *Table) Find(q Query) (*Route, *failure.Error) {
-	subject := config.Subject{Model: q.Model, Path: q.Path, Consumer: q.Consumer, Headers: q.Headers}
 	for _, r := range t.routes {
-		if r.covers(&subject) {
+		if r.covers(&q.Subject) {
 			return r, nil
 		}
 	}
