@@ -111,6 +111,7 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 	g.metrics.Queues(func() []observe.QueueGauge { return g.state.Load().queues(time.Now()) })
 	g.metrics.Pools(func() []observe.PoolGauge { return g.state.Load().learned() })
 	g.metrics.Endpoints(func() []observe.EndpointGauge { return g.gauges(time.Now()) })
+	g.metrics.Providers(func() []observe.ProviderGauge { return g.state.Load().providerGauges(time.Now()) })
 	g.metrics.ProviderKeys(func() []observe.KeyGauge { return g.state.Load().keyGauges(time.Now()) })
 	mux := console.New(console.Config{
 		Token: func() string { return g.state.Load().cfg.Server.AdminToken.Reveal() }, Ready: g.ready, Metrics: observe.ServeMetrics(registry), Log: g.log,

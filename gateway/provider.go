@@ -23,6 +23,7 @@ type outside struct {
 	cfg    config.Provider
 	server *upstream.Server
 	budget upstream.Budget // of retries
+	whole  *provider.Breaker
 }
 
 // outsideIdle is how long an unused connection to a provider is kept: their front ends close theirs after a minute and more, and a
@@ -45,8 +46,13 @@ func newOutside(cfg config.Provider, old *outside, log *slog.Logger) (*outside, 
 	if err != nil {
 		return nil, err
 	}
+	health := &cfg.Health
+	whole := provider.NewBreaker(provider.BreakerConfig{After: health.EjectAfter, For: health.EjectFor.Std(), Max: health.EjectMax.Std()})
 	if old != nil {
 		p.Keys.Inherit(old.Keys)
+		if old.cfg.BaseURL == cfg.BaseURL {
+			whole.Inherit(old.whole)
+		}
 	}
 	server, err := upstream.NewServer(upstream.Config{
 		URL: cfg.BaseURL, Connect: cfg.Timeouts.Connect.Std(), Idle: outsideIdle, Proxy: http.ProxyFromEnvironment,
@@ -54,7 +60,7 @@ func newOutside(cfg config.Provider, old *outside, log *slog.Logger) (*outside, 
 	if err != nil {
 		return nil, fmt.Errorf("provider %q: %w", cfg.Name, err)
 	}
-	return &outside{Provider: p, cfg: cfg, server: server}, nil
+	return &outside{Provider: p, cfg: cfg, server: server, whole: whole}, nil
 }
 
 // errand is one attempt at a provider, with one of its keys.
@@ -66,7 +72,8 @@ type errand struct {
 }
 
 // tryProvider sends the request to an outside service: with the next of its keys, and with another one should that be refused. more
-// says that the route has a further target.
+// says that the route has a further target. A service that is out is asked all the same where nobody else can be, unless it cannot be
+// reached at all.
 func (x *exchange) tryProvider(t *route.Target, more bool) *failure.Error {
 	p := x.state.providers[t.Provider]
 	x.pool, x.errand = nil, nil
@@ -82,8 +89,19 @@ func (x *exchange) tryProvider(t *route.Target, more bool) *failure.Error {
 	if fail != nil {
 		return fail
 	}
-	p.budget.Request(time.Now())
-	return x.tryKeys(p, sending, more)
+	now := time.Now()
+	if away := p.whole.Away(now); away != nil && (away.Kind == failure.ConnectFailed || more && passesOn(x.route.FallbackOn, away)) {
+		return away
+	}
+	p.budget.Request(now)
+	fail = x.tryKeys(p, sending, more)
+	switch out, back := p.whole.Settle(x.body, now, time.Now(), fail); {
+	case out:
+		x.g.log.Warn("provider is left alone", "provider", p.cfg.Name, "failure", fail.Kind.String(), "cause", fail.Err)
+	case back:
+		x.g.log.Info("provider is back", "provider", p.cfg.Name)
+	}
+	return fail
 }
 
 // tryKeys sends the request with one key after the other until one is not refused.

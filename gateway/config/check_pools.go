@@ -48,11 +48,16 @@ func (c *checker) health(at string, h *Health) {
 	c.path(at+".path", h.Path)
 	c.positive(at+".interval", h.Interval)
 	c.positive(at+".timeout", h.Timeout)
-	c.positive(at+".eject_for", h.EjectFor)
-	if h.EjectAfter < 1 {
-		c.fault(at+".eject_after", "must be at least 1", "write how many failures eject an endpoint, such as 3")
+	c.ejection(at, h.EjectAfter, h.EjectFor, h.EjectMax)
+}
+
+// ejection checks when an endpoint or a provider is taken out, and for how long.
+func (c *checker) ejection(at string, after int, first, longest Duration) {
+	c.positive(at+".eject_for", first)
+	if after < 1 {
+		c.fault(at+".eject_after", "must be at least 1", "write how many failures eject it, such as 3")
 	}
-	if h.EjectMax < h.EjectFor {
+	if longest < first {
 		c.fault(at+".eject_max", "is shorter than eject_for", "write the longest time out, such as 1m")
 	}
 }

@@ -14,6 +14,7 @@ func (c *checker) providers(providers []Provider) {
 		p, at := &providers[i], fmt.Sprintf("providers[%d]", i)
 		c.providerModels(at+".models", p.Models)
 		c.timeouts(at+".timeouts", &p.Timeouts)
+		c.ejection(at+".health", p.Health.EjectAfter, p.Health.EjectFor, p.Health.EjectMax)
 		kind := provider.KindOf(p.Kind)
 		if kind == nil {
 			c.oneOf(at+".kind", p.Kind, provider.Names())

@@ -50,6 +50,7 @@ func setElementDefault(v reflect.Value) {
 	case *Provider:
 		*t = Provider{
 			Kind:     "openai",
+			Health:   ProviderHealth{EjectAfter: 3, EjectFor: seconds(2), EjectMax: seconds(60)},
 			Timeouts: Timeouts{Connect: seconds(3), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
 		}
 	case *ProviderKey:

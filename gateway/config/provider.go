@@ -11,7 +11,15 @@ type Provider struct {
 	Project      string          `yaml:"project"`      // likewise
 	Keys         []ProviderKey   `yaml:"keys"`         // at least one, unless the kind needs none
 	Models       []ProviderModel `yaml:"models"`       // public names that need no route
+	Health       ProviderHealth  `yaml:"health"`
 	Timeouts     Timeouts        `yaml:"timeouts"`
+}
+
+// ProviderHealth says when a provider is left alone as a whole.
+type ProviderHealth struct {
+	EjectAfter int      `yaml:"eject_after"` // failures of distinct requests, without an answer in between
+	EjectFor   Duration `yaml:"eject_for"`   // the first time out, doubled each time until it answers again
+	EjectMax   Duration `yaml:"eject_max"`   // the longest
 }
 
 // ProviderKey is one of a provider's credentials.
