@@ -111,13 +111,19 @@ func (m *manager) stop(c *exec.Cmd) {
 // Promise: a restart of the process behind systemd's sockets refuses no connection and fails no request: streams end in the old process,
 // connections wait for the new one. SIGHUP reloads, and the service manager is told.
 func TestPromise_GatewayRestart(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "warmlane")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/warmlane/warmlane/cmd/warmlane")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
+	binary := build(t)
 	t.Run("KeepsItsSockets", func(t *testing.T) { keepsItsSockets(t, binary) })
 	t.Run("ReloadsOnHangup", func(t *testing.T) { reloadsOnHangup(t, binary) })
+}
+
+// build makes the program and says where it is.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "warmlane")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/warmlane/warmlane/cmd/warmlane").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	return binary
 }
 
 func keepsItsSockets(t *testing.T, binary string) {
