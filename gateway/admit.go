@@ -71,6 +71,9 @@ func (x *exchange) settleLimits(fail *failure.Error) {
 // used is what the request used, by the engine's count where it told one and by our own elsewhere. One that no engine has answered,
 // or answered with an error, used nothing.
 func (x *exchange) used() limit.Use {
+	if x.recited {
+		return limit.Use{Recalled: true}
+	}
 	if x.relay == nil || x.relay.Attempt.Head.StatusCode() >= 400 {
 		return limit.Use{}
 	}

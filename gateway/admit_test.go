@@ -161,3 +161,88 @@ guard: [{name: pii, detect: [phone], check: input, action: mask}]
 		t.Errorf("the engine got %s", got)
 	}
 }
+
+// An answer from the cache settles at no tokens, whoever joins it; whether it counts as a request is the limit's affair.
+func TestAdmit_CachedAnswersCountAsConfigured(t *testing.T) {
+	for cached, want := range map[string]string{"requests": "95", "nothing": "98"} {
+		t.Run(cached, func(t *testing.T) {
+			arrived, let := make(chan struct{}), make(chan struct{})
+			e := engine(t, func(w http.ResponseWriter, q *http.Request) {
+				body, _ := io.ReadAll(q.Body)
+				if strings.Contains(string(body), `"probe"`) {
+					w.WriteHeader(http.StatusBadRequest)
+					return
+				}
+				arrived <- struct{}{}
+				<-let
+				good(w, q)
+			})
+			r := newRig(t, onePool+`
+cache: [{name: all, scope: all}]
+limits:
+  - {name: tokens, tokens: 100000/total, concurrency: 9, cached: `+cached+`}
+  - {name: requests, match: {users: [u]}, requests: 100/total, cached: `+cached+`}
+`, e.URL)
+			before := left(t, r)
+			answers := make(chan reply, 2)
+			ask := func(text string) reply {
+				return r.post(chat, `{"model":"m","user":"u","messages":[{"role":"user","content":"`+text+`"}]}`)
+			}
+			go func() { answers <- ask("hi") }()
+			<-arrived
+			go func() { answers <- ask("hi") }()
+			await(t, "the second waits for the first", func() bool { return strings.Contains(r.metrics(), "warmlane_requests_in_flight 2") })
+			close(let)
+			got := []reply{<-answers, <-answers, ask("hi"), ask("hi")}
+			for i, how := range []string{"", "", "hit", "hit"} {
+				if a := got[i]; a.status != 200 || a.body != got[0].body || how != "" && a.header.Get("X-Warmlane-Cache") != how {
+					t.Errorf("answered %d %v %s", a.status, a.header, a.body)
+				}
+			}
+			if a := got[0].header.Get("X-Warmlane-Cache") + got[1].header.Get("X-Warmlane-Cache"); a != "missjoin" && a != "joinmiss" {
+				t.Errorf("the cache said %s", a)
+			}
+			await(t, "one answer's tokens are used", func() bool { return before-left(t, r) == 11 })
+			go func() { <-arrived }()
+			if got := ask("else").header.Get("X-Ratelimit-Remaining-Requests"); got != want {
+				t.Errorf("with the fifth request, the second that an engine answers, %s are left, want %s", got, want)
+			}
+		})
+	}
+}
+
+// A request counts once, however many engines are asked.
+func TestAdmit_RetriesCountOnce(t *testing.T) {
+	probe := func(w http.ResponseWriter, q *http.Request) bool {
+		body, _ := io.ReadAll(q.Body)
+		if strings.Contains(string(body), `"probe"`) {
+			w.WriteHeader(http.StatusBadRequest)
+			return true
+		}
+		return false
+	}
+	bad, _ := counting(t, func(w http.ResponseWriter, q *http.Request) {
+		if !probe(w, q) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	fine, _ := counting(t, func(w http.ResponseWriter, q *http.Request) {
+		if !probe(w, q) {
+			good(w, q)
+		}
+	})
+	r := newRig(t, `
+server: {lame_duck: 0s, drain: 2s}
+pools: [{name: m, endpoints: ["`+bad+`"]}, {name: other, endpoints: ["`+fine+`"]}]
+routes: [{models: [m], targets: [{pool: m}, {pool: other}]}]
+limits: [{name: tokens, tokens: 100000/total}, {name: requests, match: {users: [u]}, requests: 100/total}]
+`)
+	before := left(t, r)
+	for i := range 3 {
+		a := r.post(chat, `{"model":"m","user":"u","messages":[]}`)
+		if a.status != 200 || a.header.Get("X-Warmlane-Tries") == "1" || a.header.Get("X-Ratelimit-Remaining-Requests") != strconv.Itoa(99-i) {
+			t.Errorf("answered %d %v", a.status, a.header)
+		}
+		await(t, "one answer's tokens are used", func() bool { return before-left(t, r) == 11*(i+1) })
+	}
+}

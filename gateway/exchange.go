@@ -41,6 +41,7 @@ type exchange struct {
 	expected int                // tokens of the prompt, as limits were told
 
 	recording *cache.Recording // of the answer, for equal requests; nil: none
+	recited   bool             // the answer came from the cache
 
 	builder *tokenize.Builder // pooled; its blocks belong to the lease until end
 	prompt  tokenize.Prompt

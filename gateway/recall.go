@@ -127,7 +127,7 @@ func (x *exchange) scope(rule *config.CacheRule) string {
 // recite sends an answer of before.
 func (x *exchange) recite(rule, how string, a *cache.Answer) {
 	x.recalled(rule, how)
-	x.usage = api.Usage{} // no engine has done anything
+	x.recited, x.usage = true, api.Usage{} // no engine has done anything
 	out := &x.ctx.Response
 	out.SetStatusCode(fasthttp.StatusOK)
 	out.Header.SetContentType(a.ContentType)

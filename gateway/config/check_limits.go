@@ -28,6 +28,7 @@ func (c *checker) limit(at string, l *Limit) {
 	}
 	c.oneOf(at+".reserve", l.Reserve, []string{ReserveExpected, ReserveStrict})
 	c.oneOf(at+".redis_down", l.RedisDown, []string{RedisAllow, RedisRefuse})
+	c.oneOf(at+".cached", l.Cached, []string{CachedRequests, CachedNothing})
 	if l.MaxOutput < 1 {
 		c.fault(at+".max_output", "must be at least 1", "write a number of tokens such as 4096")
 	}

@@ -62,7 +62,7 @@ func setElementDefault(v reflect.Value) {
 			Moderation: Moderation{Categories: []string{}, Timeout: seconds(2), OnFailure: "deny", Every: 1 << 10},
 		}
 	case *Limit:
-		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Enforce: true, Status: 429}
+		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Cached: CachedRequests, Enforce: true, Status: 429}
 	case *CacheRule:
 		*t = CacheRule{TTL: Duration(10 * time.Minute), Scope: "consumer", Ignore: []string{}, MaxAnswer: 1 << 20}
 	case *Route:

@@ -40,17 +40,20 @@ type Limit struct {
 	Reserve   string `yaml:"reserve"`    // expected or strict: how much of an answer is set aside before it is there
 	MaxOutput int    `yaml:"max_output"` // tokens that strict allows a request which names no bound
 	RedisDown string `yaml:"redis_down"` // allow or refuse
+	Cached    string `yaml:"cached"`     // what a request counts that the answer cache answered: requests or nothing
 	Enforce   bool   `yaml:"enforce"`    // false: count refusals only
 	Status    int    `yaml:"status"`     // of refusals
 	Message   string `yaml:"message"`    // of refusals, {limit} and {wait} are filled in; "" = made from the limit
 }
 
-// The words of Limit.Reserve and Limit.RedisDown.
+// The words of Limit.Reserve, Limit.RedisDown and Limit.Cached.
 const (
 	ReserveExpected = "expected"
 	ReserveStrict   = "strict"
 	RedisAllow      = "allow"
 	RedisRefuse     = "refuse"
+	CachedRequests  = "requests" // it counts as a request, and no token and no cost
+	CachedNothing   = "nothing"
 )
 
 // Prices tell what tokens cost.

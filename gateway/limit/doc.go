@@ -8,7 +8,8 @@
 // Tokens are reserved before, as many as the prompt's estimate and the expected answer, at most a full bucket, and settled after: what was
 // used beyond the reservation makes the bucket's level negative, and those that follow wait. So the settled use is at most
 // size + rate x time + what answers exceeded their reservations. In Redis reservations are leased: those of a gateway that died come back
-// when the lease runs out.
+// when the lease runs out. What a request takes it takes once, however many engines are asked; an answer from the cache uses no tokens,
+// and where a limit's cached is nothing its request comes back as well.
 //
 // Guarantees when buckets are shared: a call waits for Redis at most RedisConfig.Timeout; the first call that waits in vain
 // opens a breaker for all of them, and from then on no call waits until a probe, once a second and off the way of requests, has

@@ -193,7 +193,7 @@ func (l *Limiter) add(c *call, r *rule, q *Query, now time.Time, whole bool) {
 		switch {
 		case s.measure == concurrency:
 			a.mode, a.keeps = places, keptTotals
-		case s.measure.settles():
+		case s.measure.settles() || r.cfg.Cached == config.CachedNothing: // what may come back is leased
 			a.mode = leased
 		}
 		if p != nil {

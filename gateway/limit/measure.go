@@ -86,6 +86,8 @@ type Use struct {
 	Input  int // tokens of the prompt, cached ones included
 	Cached int // those of them that came from a cache
 	Output int // tokens of the answer
+	// Recalled says that the answer was there already, so that limits which are told so do not count the request.
+	Recalled bool
 }
 
 // price is what a million tokens cost, in the currency; one token costs as many millionths of it.

@@ -3,6 +3,8 @@ package limit
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/warmlane/warmlane/gateway/config"
 )
 
 // Reservation is a request's place in its limits. It is settled once, when the request ends; until then what it took stays taken, and in
@@ -32,6 +34,7 @@ type claim struct {
 	measure measure
 	need    int64 // units
 	mode    mode
+	free    bool // counts nothing where the answer was there already
 	keeps   time.Duration
 }
 
@@ -64,8 +67,16 @@ func (r *Reservation) owe(asks []ask) {
 func (a *ask) claim() claim {
 	return claim{
 		limit: a.rule.name, key: string(a.key), tag: a.tag, rate: a.rate, measure: a.shape.measure, need: a.need,
-		mode: a.mode, keeps: a.keeps,
+		mode: a.mode, free: a.rule.cfg.Cached == config.CachedNothing, keeps: a.keeps,
 	}
+}
+
+// used returns the units that u is.
+func (c *claim) used(u Use, p *price) int64 {
+	if u.Recalled && c.free {
+		return 0
+	}
+	return c.rate.units(c.measure.amount(u, p))
 }
 
 // Settle gives back what the request did not use and charges what it used beyond its reservation. It does not wait; on nil, and
@@ -87,7 +98,7 @@ func (r *Reservation) Settle(u Use, complete bool) {
 		}
 		actual := int64(0)
 		if c.mode == leased {
-			actual = c.rate.units(c.measure.amount(u, p))
+			actual = c.used(u, p)
 		}
 		changes = append(changes, change{c, actual})
 	}
@@ -111,7 +122,7 @@ func (r *Reservation) pay(u Use, p *price) {
 	changes := make([]change, len(r.owed))
 	for i := range r.owed {
 		c := &r.owed[i]
-		changes[i] = change{c, c.rate.units(c.measure.amount(u, p))}
+		changes[i] = change{c, c.used(u, p)}
 	}
 	r.limiter.shared.settle(r.id, changes)
 }
