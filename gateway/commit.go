@@ -98,6 +98,9 @@ func (x *exchange) stamp() {
 	if x.rec.Cache != "" {
 		h.Set(headerCache, x.rec.Cache)
 	}
+	if x.rec.Similarity > 0 {
+		h.Set(headerSimilarity, strconv.FormatFloat(x.rec.Similarity, 'f', -1, 64))
+	}
 	if x.g.draining.Load() {
 		x.ctx.SetConnectionClose()
 	}

@@ -31,7 +31,7 @@ func (g *Gateway) openAnswers(cfg *config.Config, old *state) (*cache.Cache, err
 
 // answerOptions are those of the answer cache. Without rules nothing connects to Redis.
 func (g *Gateway) answerOptions(cfg *config.Config) cache.Options {
-	o := cache.Options{Memory: int64(cfg.Server.CacheMemory), Log: g.log}
+	o := cache.Options{Memory: int64(cfg.Server.CacheMemory), Vectors: int64(cfg.Server.CacheVectors), Log: g.log}
 	if len(cfg.Cache) > 0 {
 		o.Redis = cfg.Redis
 	}
@@ -67,6 +67,9 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 		flight, leads := q.Board()
 		if leads {
 			x.recording = flight.Record()
+			if !fresh && x.recallSimilar(rule, q) {
+				return true, nil
+			}
 			x.recalled(q.Name(), "miss")
 			return false, nil
 		}
@@ -80,7 +83,8 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 			return false, failure.New(x.cancelled(), "The request was cancelled.")
 		}
 		if a := flight.Answer(); a != nil {
-			x.recite(q.Name(), "join", a)
+			x.rec.Similarity = flight.Similarity()
+			x.recite(q.Name(), how("join", x.rec.Similarity), a)
 			return true, nil
 		}
 		if flight.TooLong() { // nobody would gain by asking one after the other

@@ -90,6 +90,25 @@ func (r *rig) say(key, body string, headers ...string) said {
 	return s
 }
 
+// dropAnswers forgets the answers of a rule and returns what the admin API says to that.
+func (r *rig) dropAnswers(rule string) string {
+	r.t.Helper()
+	req, err := http.NewRequest(http.MethodDelete, r.Admin+"/admin/v1/cache"+rule, http.NoBody)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text)
+}
+
 func question(text, more string) string {
 	return `{"model":"m","messages":[{"role":"user","content":"` + text + `"}]` + more + `}`
 }
@@ -188,18 +207,8 @@ func TestCache_ScopeAllAndForgetting(t *testing.T) {
 	if a.cache != "miss" || b.cache != "hit" {
 		t.Errorf("%q, %q: want a miss and a hit across consumers", a.cache, b.cache)
 	}
-	req, err := http.NewRequest(http.MethodDelete, r.Admin+"/admin/v1/cache/faq", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil || !strings.Contains(string(text), `"dropped": 1`) {
-		t.Errorf("%d %s, %v", resp.StatusCode, text, err)
+	if got := r.dropAnswers("/faq"); !strings.Contains(got, `"dropped": 1`) {
+		t.Errorf("dropped: %s", got)
 	}
 	if s := r.say("sk-shop", question("hello", "")); s.cache != "miss" {
 		t.Errorf("after the answers were dropped: %+v", s)

@@ -9,6 +9,10 @@
 // it does not come to a good end the next of them is asked. Only complete answers of status 200 that fit are kept, and
 // nothing is kept of a request that says no-store.
 //
+// Where a rule wants it, a question that has no answer of its own may get that to a similar one: see Wording. The texts of two last
+// messages are compared by their vectors, which the caller brings; all else of the two questions must be equal, and so must be the numbers,
+// negations, names and quotations of both texts. README.md tells what that is worth.
+//
 // Costs: reading a body into its canonical form takes about 15 ns a byte, only where a rule matches.
 package cache
 
@@ -19,6 +23,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -38,7 +43,8 @@ type Key [sha256.Size]byte
 
 // Cache holds the answers. It lives as long as the process; rules come and go with the configuration.
 type Cache struct {
-	store store
+	store    store
+	wordings index
 
 	mu      sync.Mutex // guards flights
 	flights map[Key]*Flight
@@ -54,23 +60,25 @@ type store interface {
 
 // Options make a cache.
 type Options struct {
-	Memory int64        // bytes that answers may take in memory, when there is no Redis
-	Redis  config.Redis // not enabled = memory
-	Log    *slog.Logger
+	Memory  int64        // bytes that answers may take in memory, when there is no Redis
+	Vectors int64        // bytes that vectors may take in memory, when there is no Redis with vector sets
+	Redis   config.Redis // not enabled = memory
+	Log     *slog.Logger
 }
 
 // New makes an empty cache.
 func New(o Options) (*Cache, error) {
+	here := newWordings(o.Vectors)
 	c := &Cache{flights: map[Key]*Flight{}}
 	if !o.Redis.Enabled() {
-		c.store = newMemory(o.Memory)
+		c.store, c.wordings = newMemory(o.Memory), here
 		return c, nil
 	}
 	shared, err := openRedis(&o.Redis, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	c.store = shared
+	c.store, c.wordings = shared, &vectorSets{shared: shared, here: here}
 	return c, nil
 }
 
@@ -78,26 +86,47 @@ func New(o Options) (*Cache, error) {
 func (c *Cache) Close() { c.store.close() }
 
 // Drop forgets all answers of a rule, or of all rules when it is "", and returns how many those were.
-func (c *Cache) Drop(ctx context.Context, rule string) (int, error) { return c.store.drop(ctx, rule) }
+func (c *Cache) Drop(ctx context.Context, rule string) (int, error) {
+	n, err := c.store.drop(ctx, rule)
+	return n, errors.Join(err, c.wordings.drop(ctx, rule))
+}
 
 // Question is a request that a rule covers.
 type Question struct {
 	cache *Cache
 	rule  *config.CacheRule
 	key   Key
+
+	about   [][]byte       // what the question is about beside its body
+	members map[string]any // of the body, until its wording is known; nil where similar questions do not count
+	wording *Wording
 }
 
 // Ask makes a question of a request; nil when its body is no JSON object. What was changed in the body before it goes to an engine may be
 // put back into the answer, so that both bodies belong to the question then: the one that is sent first.
 func (c *Cache) Ask(rule *config.CacheRule, path, route, scope string, bodies ...[]byte) *Question {
-	parts := [][]byte{[]byte(rule.Name), []byte(path), []byte(route), []byte(scope)}
+	q := &Question{cache: c, rule: rule, about: [][]byte{[]byte(rule.Name), []byte(path), []byte(route), []byte(scope)}}
+	parts := q.about
 	for _, body := range bodies {
-		canonical, ok := canonicalBody(body, rule.Ignore)
+		members, ok := read(body, rule.Ignore)
 		if !ok {
 			return nil
 		}
-		parts = append(parts, canonical)
+		text, err := canonical(members)
+		if err != nil {
+			return nil
+		}
+		parts = append(parts, text)
+		if rule.Semantic.Used() && len(bodies) == 1 {
+			q.members = members
+		}
 	}
+	q.key = digest(parts)
+	return q
+}
+
+// digest is of parts, none of which can be taken for a piece of another.
+func digest(parts [][]byte) (k Key) {
 	h := sha256.New()
 	for _, part := range parts {
 		var length [8]byte
@@ -105,26 +134,25 @@ func (c *Cache) Ask(rule *config.CacheRule, path, route, scope string, bodies ..
 		_, _ = h.Write(length[:])
 		_, _ = h.Write(part)
 	}
-	q := &Question{cache: c, rule: rule}
-	h.Sum(q.key[:0])
-	return q
+	h.Sum(k[:0])
+	return k
 }
 
-// canonicalBody brings a JSON object into one form: members in order, no blanks, one spelling of texts. Numbers stay as they are
-// written.
-func canonicalBody(body []byte, ignore []string) ([]byte, bool) {
+// read returns the members of a JSON object that matter.
+func read(body []byte, ignore []string) (members map[string]any, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	var members map[string]any
 	if d.Decode(&members) != nil || members == nil {
 		return nil, false
 	}
 	for _, name := range ignore {
 		delete(members, name)
 	}
-	text, err := json.Marshal(members)
-	return text, err == nil
+	return members, true
 }
+
+// canonical brings a JSON object into one form: members in order, no blanks, one spelling of texts. Numbers stay as they are written.
+func canonical(members map[string]any) ([]byte, error) { return json.Marshal(members) }
 
 // Name is the rule's.
 func (q *Question) Name() string { return q.rule.Name }
@@ -141,8 +169,12 @@ func (q *Question) Answer(ctx context.Context, now time.Time) (*Answer, bool) {
 type Flight struct {
 	question *Question
 	done     chan struct{}
-	answer   *Answer // once done; nil when nothing good came
-	long     bool    // once done; the answer was too long to be kept
+
+	// Once done:
+
+	answer     *Answer // nil when nothing good came
+	long       bool    // the answer was too long to be kept
+	similarity float64 // of the question that the answer belongs to; 0: it is this one
 }
 
 // Board returns the flight of the question, and whether the caller leads it: then its recording must be ended. Others wait for Done.
@@ -166,12 +198,24 @@ func (f *Flight) TooLong() bool { return f.long }
 // Answer is what the flight brought, nil for nothing that others could use.
 func (f *Flight) Answer() *Answer { return f.answer }
 
+// Similarity is how similar the question is that the answer belongs to, 0 for the flight's own.
+func (f *Flight) Similarity() float64 { return f.similarity }
+
 // land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between.
 func (f *Flight) land(a *Answer, long bool) {
 	q := f.question
 	if a != nil {
 		q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
+		if w := q.wording; w != nil && w.vector != nil {
+			q.cache.wordings.add(context.Background(), w, a.Stored)
+		}
 	}
+	f.end(a, long)
+}
+
+// end lets those go on that wait for the flight.
+func (f *Flight) end(a *Answer, long bool) {
+	q := f.question
 	q.cache.mu.Lock()
 	delete(q.cache.flights, q.key)
 	q.cache.mu.Unlock()

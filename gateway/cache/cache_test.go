@@ -124,16 +124,25 @@ func TestRedis_InTroubleIsLeftAlone(t *testing.T) {
 	}
 }
 
+func canonicalBody(body []byte) ([]byte, bool) {
+	members, ok := read(body, nil)
+	if !ok {
+		return nil, false
+	}
+	text, err := canonical(members)
+	return text, err == nil
+}
+
 // FuzzCanonical: two bodies have one form only if they say the same, and any order and spelling of a body has one.
 func FuzzCanonical(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":[{"c":"d"}],"e":1.50}`), uint64(1))
 	f.Add([]byte(`{"a":"\u0041","a":2}`), uint64(2))
 	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
-		text, ok := canonicalBody(body, nil)
+		text, ok := canonicalBody(body)
 		if !ok {
 			return
 		}
-		again, ok := canonicalBody(text, nil)
+		again, ok := canonicalBody(text)
 		if !ok || !bytes.Equal(text, again) {
 			t.Fatalf("the form of %s is not stable: %s", text, again)
 		}
@@ -158,7 +167,7 @@ func FuzzCanonical(f *testing.F) {
 			b.Write(members[name])
 		}
 		b.WriteString("}")
-		if shuffled, ok := canonicalBody(b.Bytes(), nil); !ok || !bytes.Equal(shuffled, text) {
+		if shuffled, ok := canonicalBody(b.Bytes()); !ok || !bytes.Equal(shuffled, text) {
 			t.Fatalf("%s and %s differ", b.Bytes(), text)
 		}
 	})

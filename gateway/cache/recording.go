@@ -30,3 +30,9 @@ func (r *Recording) End(complete bool, now time.Time) {
 	}
 	r.flight.land(&Answer{ContentType: r.ContentType, Body: r.body, Stored: now}, false)
 }
+
+// Share lands the flight with the answer to a similar question. It is not kept as the answer to this one.
+func (r *Recording) Share(a *Answer, similarity float64) {
+	r.flight.similarity = similarity
+	r.flight.end(a, false)
+}

@@ -110,10 +110,13 @@ func (s *shared) put(ctx context.Context, rule string, k Key, a *Answer, ttl tim
 	}
 }
 
-func (s *shared) drop(ctx context.Context, rule string) (int, error) {
-	pattern := redisPrefix + "*"
+func (s *shared) drop(ctx context.Context, rule string) (int, error) { return s.dropAll(ctx, redisPrefix, rule) }
+
+// dropAll drops the keys of a rule with that prefix.
+func (s *shared) dropAll(ctx context.Context, prefix, rule string) (int, error) {
+	pattern := prefix + "*"
 	if rule != "" {
-		pattern = redisPrefix + literal.Replace(rule) + ":*"
+		pattern = prefix + literal.Replace(rule) + ":*"
 	}
 	var n atomic.Int64
 	var err error

@@ -16,6 +16,7 @@ func defaults() Config {
 			MaxBody:        160 << 20,
 			MaxBodyTotal:   1 << 30,
 			CacheMemory:    64 << 20,
+			CacheVectors:   64 << 20,
 			MaxHeader:      16 << 10,
 			MaxConnections: 20_000,
 			WriteTimeout:   seconds(30),
@@ -64,7 +65,10 @@ func setElementDefault(v reflect.Value) {
 	case *Limit:
 		*t = Limit{Zone: "UTC", Reserve: ReserveExpected, MaxOutput: 4096, RedisDown: RedisAllow, Cached: CachedRequests, Enforce: true, Status: 429}
 	case *CacheRule:
-		*t = CacheRule{TTL: Duration(10 * time.Minute), Scope: "consumer", Ignore: []string{}, MaxAnswer: 1 << 20}
+		*t = CacheRule{
+			TTL: Duration(10 * time.Minute), Scope: "consumer", Ignore: []string{}, MaxAnswer: 1 << 20,
+			Semantic: Semantic{Threshold: 0.95, Timeout: Duration(300 * time.Millisecond), MaxText: 2 << 10, MaxEntries: 1000},
+		}
 	case *Route:
 		*t = Route{
 			FallbackOn: []FailedBy{FailedConnect, FailedTimeout, Failed429, Failed5xx, FailedQueue, FailedContext},

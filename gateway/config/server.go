@@ -10,6 +10,7 @@ type Server struct {
 	TLS                 TLS            `yaml:"tls"`                    // for the application listener
 	MaxBody             Size           `yaml:"max_body"`               // largest request body; beyond it 413
 	CacheMemory         Size           `yaml:"cache_memory"`           // answers kept for `cache`, when there is no Redis
+	CacheVectors        Size           `yaml:"cache_vectors"`          // vectors kept for `cache[].semantic`, when there is no Redis 8
 	MaxBodyTotal        Size           `yaml:"max_body_total"`         // request bodies held in memory together; beyond it 503
 	MaxHeader           Size           `yaml:"max_header"`             // request line and headers; beyond it 431
 	MaxConnections      int            `yaml:"max_connections"`        // clients' connections in all; beyond it 503

@@ -46,6 +46,9 @@ func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
 	attrs = appendText(attrs, "guard", r.Guard)
 	attrs = appendText(attrs, "cache", r.Cache)
+	if r.Similarity > 0 {
+		attrs = append(attrs, slog.Float64("similarity", r.Similarity))
+	}
 	attrs = appendText(attrs, "failure", r.Failure)
 	return appendText(attrs, "cause", r.Cause)
 }

@@ -17,7 +17,7 @@ type Metrics struct {
 	reg prometheus.Registerer
 
 	requests, failures, retries, denied, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
-	queue, ttft, interToken, duration                                                     *prometheus.HistogramVec
+	queue, ttft, interToken, duration, embedding                                          *prometheus.HistogramVec
 	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
 	passedOn                                                                              *prometheus.CounterVec
@@ -47,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.define()
 	reg.MustRegister(
 		m.passedOn,
-		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled,
+		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled, m.embedding,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -70,12 +70,16 @@ func (m *Metrics) define() {
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
 	m.refusals = counters("limit_refusals_total", "Requests that a limit refused (enforced=true) or would have refused (enforced=false).", "limit", "enforced")
 	m.turnedAway = counters("connections_refused_total", "Connections of clients that a bound refused: all (max_connections) or address (max_connections_per_ip).", "bound")
-	m.recalled = counters("cache_requests_total", "Requests that a rule of the answer cache covers, by rule and result: hit, join (answered with an equal one under way), miss or bypass.", "rule", "result")
+	m.recalled = counters("cache_requests_total", "Requests that a rule of the answer cache covers, by rule and result: hit, similar (answered as a similar one was), join (answered with an equal one under way), miss or bypass.", "rule", "result")
 	m.guarded = counters("guard_matches_total", "What content rules found, by rule, side (input, output) and action.", "rule", "side", "action")
 	m.queue = histograms("queue_seconds", "Time that requests waited in the queue of their pool.", waitBounds)
 	m.ttft = histograms("ttft_seconds", "Time from the head of a streamed request to the first event of its answer.", waitBounds)
 	m.interToken = histograms("inter_token_seconds", "Time between two events of a stream.", stepBounds)
 	m.duration = histograms("request_seconds", "Time from the head of a request to its end, for requests that were sent to an engine.", fullBounds)
+	m.embedding = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "warmlane", Name: "cache_embedding_seconds", Buckets: waitBounds,
+		Help: "Time that requests waited for an embedding to find a similar one, by rule of the answer cache and result: ok, late, busy or failed.",
+	}, []string{"rule", "result"})
 	m.inFlight = gauge("requests_in_flight", "Requests that are being served.")
 	m.reloadOK = gauge("config_reload_success", "1 if the configuration was right when it was last read, 0 if it was not and an earlier one is in force.")
 	m.reloadAt = gauge("config_last_success_timestamp_seconds", "When the configuration in force was read, in Unix time.")
@@ -206,6 +210,11 @@ func (m *Metrics) PassedOn(pool, failure string) {
 
 // Recalled counts a request that a rule of the answer cache covers.
 func (m *Metrics) Recalled(rule, result string) { m.recalled.WithLabelValues(rule, result).Inc() }
+
+// Embedded counts an embedding by which a rule of the answer cache looks for similar questions.
+func (m *Metrics) Embedded(rule, result string, took time.Duration) {
+	m.embedding.WithLabelValues(rule, result).Observe(took.Seconds())
+}
 
 // GuardFound counts n matches of a content rule.
 func (m *Metrics) GuardFound(rule, side, action string, n int) {

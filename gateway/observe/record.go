@@ -45,9 +45,11 @@ type Record struct {
 	Failure  string    // failure label; "" = none
 	Cause    string    // the failure's cause for the operator, never shown to the client; "" = none
 	Stream   bool      // the answer was a stream of events
-	Cache    string    // hit, join, miss or bypass where a rule of the answer cache covers the request; "" = none does
+	Cache    string    // hit, similar, join, miss or bypass where a rule of the answer cache covers the request; "" = none does
 	Guard    string    // content rules that found something, what they do and how often; "" = none
 	Ended    Ender
+
+	Similarity float64 // of the question to which the answer belongs, where Cache is similar; else 0
 
 	PromptTokens    int // as the engine counted; -1 = unknown
 	CachedTokens    int // of these, found in the engine's cache; -1 = unknown

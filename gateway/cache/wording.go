@@ -1,0 +1,92 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/warmlane/warmlane/gateway/config"
+)
+
+// Wording is what in a question may be said in other words: the text of the last message. All else of the question, and the text's marks,
+// are the partition: only questions of one partition are compared.
+type Wording struct {
+	Text      string
+	rule      *config.CacheRule
+	partition Key
+	answer    Key       // of the question as it stands
+	vector    []float32 // of length 1; nil while it is not known
+}
+
+// index is where wordings are, by the vectors of their texts.
+type index interface {
+	// near returns the keys of answers to wordings of the partition that are at least as similar as the rule wants, the most similar first.
+	near(ctx context.Context, w *Wording, now time.Time) []neighbour
+	add(ctx context.Context, w *Wording, now time.Time)
+	forget(ctx context.Context, w *Wording, answer Key)
+	drop(ctx context.Context, rule string) error
+}
+
+// neighbour is an answer to a similar question.
+type neighbour struct {
+	answer     Key
+	similarity float64 // cosine of the angle between the vectors
+}
+
+// mostNear is how many similar wordings are tried: the answers of the nearest may have gone.
+const mostNear = 4
+
+// Wording returns what may be said in other words, nil where the question can only be compared as a whole: when its rule says nothing of
+// similar questions, content rules have changed it, its last message is not a plain and short text of the user, or tools may be called.
+func (q *Question) Wording() *Wording {
+	if q.wording != nil || q.members == nil {
+		return q.wording
+	}
+	members := q.members
+	q.members = nil
+	for _, name := range []string{"tools", "functions"} {
+		if list, isList := members[name].([]any); members[name] != nil && (!isList || len(list) > 0) {
+			return nil
+		}
+	}
+	messages, _ := members["messages"].([]any)
+	if len(messages) == 0 {
+		return nil
+	}
+	last, _ := messages[len(messages)-1].(map[string]any)
+	holder, name := last, "content"
+	if parts, _ := last["content"].([]any); len(parts) == 1 {
+		holder, _ = parts[0].(map[string]any)
+		if name = "text"; holder["type"] != "text" {
+			return nil
+		}
+	}
+	text, _ := holder[name].(string)
+	if last["role"] != "user" || text == "" || len(text) > int(q.rule.Semantic.MaxText) {
+		return nil
+	}
+	holder[name] = nil
+	rest, err := canonical(members)
+	if err != nil {
+		return nil
+	}
+	s := &q.rule.Semantic
+	q.wording = &Wording{
+		Text: text, rule: q.rule, answer: q.key,
+		partition: digest(append(q.about, []byte("wording"), []byte(s.Pool), []byte(s.Model), []byte(marks(text)), rest)),
+	}
+	return q.wording
+}
+
+// Similar looks for the answer to the most similar question, once the vector of the wording's text is known: of length 1. If none is there,
+// the question's own answer will be found by it.
+func (q *Question) Similar(ctx context.Context, vector []float32, now time.Time) (a *Answer, similarity float64) {
+	w, c := q.wording, q.cache
+	w.vector = vector
+	for _, n := range c.wordings.near(ctx, w, now) {
+		if a, found := c.store.get(ctx, q.rule.Name, n.answer, now); found {
+			return a, n.similarity
+		}
+		c.wordings.forget(ctx, w, n.answer)
+	}
+	return nil, 0
+}
