@@ -132,7 +132,7 @@ func (m *marker) sense(low string) {
 		m.mark(low)
 		return
 	}
-	for _, s := range stems {
+	for _, s := range stems[low[0]] {
 		if strings.HasPrefix(low, s) {
 			m.mark(s)
 			return
@@ -141,7 +141,8 @@ func (m *marker) sense(low string) {
 }
 
 func isHan(r rune) bool {
-	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+	const first = 0x1100 // of Hangul; what comes before is none of these
+	return r >= first && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
 // closing are the quotes and what ends them.
@@ -166,8 +167,8 @@ var exact = setOf(`no never none nor neither without nobody nothing nowhere exce
 	true false yes invalid illegal impossible incorrect inactive incomplete
 	nicht kein keine keinen keiner nie niemals ohne nein pas jamais sans aucun aucune sin nunca nada sem não nem senza mai bez не нет ни без`)
 
-// stems are how English words begin that have an opposite or are one.
-var stems = strings.Fields(`enabl disabl activat deactivat instal uninstal includ exclud increas decreas import export upload download
+// stems are how English words begin that have an opposite or are one, by their first letter.
+var stems = byFirst(`enabl disabl activat deactivat instal uninstal includ exclud increas decreas import export upload download
 	allow forbid forbad deny deni permit prohibit accept reject approv buy bought sell sold open clos start stop begin end creat delet
 	remov add subtract login logout send sent receiv borrow lend win won lose lost pass fail grant revok subscrib
 	encrypt decrypt lock push pull read writ input output incom expens debit credit paid pay owe join leav hire fire
@@ -175,20 +176,116 @@ var stems = strings.Fields(`enabl disabl activat deactivat instal uninstal inclu
 
 // hanSenses are Chinese words that have an opposite, those of the same meaning under one sense. Longer ones stand first.
 var hanSenses = []struct{ word, sense string }{
-	{"开启", "on"}, {"打开", "on"}, {"启用", "on"}, {"激活", "on"}, {"开通", "on"},
-	{"关闭", "off"}, {"禁用", "off"}, {"停用", "off"}, {"关掉", "off"}, {"注销", "off"}, {"取消", "off"},
-	{"禁止", "forbid"}, {"允许", "allow"}, {"拒绝", "reject"}, {"接受", "accept"}, {"同意", "accept"}, {"反对", "reject"},
-	{"登录", "login"}, {"登陆", "login"}, {"退出", "logout"}, {"登出", "logout"},
-	{"上传", "upload"}, {"下载", "download"}, {"导入", "import"}, {"导出", "export"}, {"安装", "install"}, {"卸载", "uninstall"},
-	{"增加", "more"}, {"减少", "less"}, {"提高", "more"}, {"降低", "less"}, {"添加", "add"}, {"新增", "add"}, {"删除", "remove"}, {"移除", "remove"},
-	{"购买", "buy"}, {"出售", "sell"}, {"买", "buy"}, {"卖", "sell"}, {"充值", "pay in"}, {"提现", "pay out"}, {"收入", "income"}, {"支出", "expense"},
-	{"入职", "join"}, {"离职", "leave"}, {"借出", "lend"}, {"借入", "borrow"}, {"发送", "send"}, {"接收", "receive"}, {"加密", "encrypt"}, {"解密", "decrypt"},
-	{"今天", "today"}, {"明天", "tomorrow"}, {"昨天", "yesterday"}, {"今年", "this year"}, {"明年", "next year"}, {"去年", "last year"},
-	{"上午", "before noon"}, {"下午", "after noon"}, {"大于", ">"}, {"小于", "<"}, {"超过", ">"}, {"低于", "<"}, {"高于", ">"}, {"之前", "before"}, {"之后", "after"},
-	{"前", "before"}, {"后", "after"}, {"上", "up"}, {"下", "down"}, {"左", "left"}, {"右", "right"}, {"东", "east"}, {"西", "west"}, {"南", "south"}, {"北", "north"},
-	{"最", "most"}, {"大", "big"}, {"小", "small"}, {"高", "high"}, {"低", "low"}, {"多", "many"}, {"少", "few"}, {"新", "new"}, {"旧", "old"}, {"男", "male"}, {"女", "female"},
-	{"ません", "not"}, {"ない", "not"}, {"なく", "not"}, {"않", "not"}, {"못", "not"},
-	{"从", "from"}, {"到", "to"}, {"内", "in"}, {"外", "out"}, {"早", "early"}, {"晚", "late"}, {"长", "long"}, {"短", "short"}, {"真", "true"}, {"假", "false"},
+	{"开启", "on"},
+	{"打开", "on"},
+	{"启用", "on"},
+	{"激活", "on"},
+	{"开通", "on"},
+	{"关闭", "off"},
+	{"禁用", "off"},
+	{"停用", "off"},
+	{"关掉", "off"},
+	{"注销", "off"},
+	{"取消", "off"},
+	{"禁止", "forbid"},
+	{"允许", "allow"},
+	{"拒绝", "reject"},
+	{"接受", "accept"},
+	{"同意", "accept"},
+	{"反对", "reject"},
+	{"登录", "login"},
+	{"登陆", "login"},
+	{"退出", "logout"},
+	{"登出", "logout"},
+	{"上传", "upload"},
+	{"下载", "download"},
+	{"导入", "import"},
+	{"导出", "export"},
+	{"安装", "install"},
+	{"卸载", "uninstall"},
+	{"增加", "more"},
+	{"减少", "less"},
+	{"提高", "more"},
+	{"降低", "less"},
+	{"添加", "add"},
+	{"新增", "add"},
+	{"删除", "remove"},
+	{"移除", "remove"},
+	{"购买", "buy"},
+	{"出售", "sell"},
+	{"买", "buy"},
+	{"卖", "sell"},
+	{"充值", "pay in"},
+	{"提现", "pay out"},
+	{"收入", "income"},
+	{"支出", "expense"},
+	{"入职", "join"},
+	{"离职", "leave"},
+	{"借出", "lend"},
+	{"借入", "borrow"},
+	{"发送", "send"},
+	{"接收", "receive"},
+	{"加密", "encrypt"},
+	{"解密", "decrypt"},
+	{"今天", "today"},
+	{"明天", "tomorrow"},
+	{"昨天", "yesterday"},
+	{"今年", "this year"},
+	{"明年", "next year"},
+	{"去年", "last year"},
+	{"上午", "before noon"},
+	{"下午", "after noon"},
+	{"大于", ">"},
+	{"小于", "<"},
+	{"超过", ">"},
+	{"低于", "<"},
+	{"高于", ">"},
+	{"之前", "before"},
+	{"之后", "after"},
+	{"前", "before"},
+	{"后", "after"},
+	{"上", "up"},
+	{"下", "down"},
+	{"左", "left"},
+	{"右", "right"},
+	{"东", "east"},
+	{"西", "west"},
+	{"南", "south"},
+	{"北", "north"},
+	{"最", "most"},
+	{"大", "big"},
+	{"小", "small"},
+	{"高", "high"},
+	{"低", "low"},
+	{"多", "many"},
+	{"少", "few"},
+	{"新", "new"},
+	{"旧", "old"},
+	{"男", "male"},
+	{"女", "female"},
+	{"ません", "not"},
+	{"ない", "not"},
+	{"なく", "not"},
+	{"않", "not"},
+	{"못", "not"},
+	{"从", "from"},
+	{"到", "to"},
+	{"内", "in"},
+	{"外", "out"},
+	{"早", "early"},
+	{"晚", "late"},
+	{"长", "long"},
+	{"短", "short"},
+	{"真", "true"},
+	{"假", "false"},
+}
+
+func byFirst(words string) map[byte][]string {
+	by := map[byte][]string{}
+	for _, w := range strings.Fields(words) {
+		by[w[0]] = append(by[w[0]], w)
+	}
+	return by
 }
 
 func setOf(words string) map[string]bool {

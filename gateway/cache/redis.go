@@ -110,7 +110,9 @@ func (s *shared) put(ctx context.Context, rule string, k Key, a *Answer, ttl tim
 	}
 }
 
-func (s *shared) drop(ctx context.Context, rule string) (int, error) { return s.dropAll(ctx, redisPrefix, rule) }
+func (s *shared) drop(ctx context.Context, rule string) (int, error) {
+	return s.dropAll(ctx, redisPrefix, rule)
+}
 
 // dropAll drops the keys of a rule with that prefix.
 func (s *shared) dropAll(ctx context.Context, prefix, rule string) (int, error) {

@@ -142,7 +142,9 @@ func TestWordings_RowsKeepTheirVectors(t *testing.T) {
 // What may be said in other words, and that nothing else is left out of the partition.
 func TestWording_OfWhichRequests(t *testing.T) {
 	c, r := inMemory(t, 1<<20), semantic("r")
-	wording := func(body string, scope string) *Wording { return c.Ask(r, "/v1/chat/completions", "m", scope, []byte(body)).Wording() }
+	wording := func(body string, scope string) *Wording {
+		return c.Ask(r, "/v1/chat/completions", "m", scope, []byte(body)).Wording()
+	}
 	one := wording(`{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"how are you"}]}`, "a")
 	if one == nil || one.Text != "how are you" {
 		t.Fatalf("%+v", one)

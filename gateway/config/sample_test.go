@@ -116,6 +116,10 @@ func TestSample_ShowsTheDefaults(t *testing.T) {
 	if !reflect.DeepEqual(provider, wantProvider) {
 		t.Errorf("provider:\n got %+v\nwant %+v", provider, wantProvider)
 	}
+	similar, wantSimilar := cfg.Cache[0].Semantic, elementDefault[CacheRule]().Semantic
+	if similar.Pool, similar.Model = "", ""; similar != wantSimilar {
+		t.Errorf("semantic: got %+v, want %+v", similar, wantSimilar)
+	}
 	if got, want := cfg.Routes[0].FallbackOn, elementDefault[Route]().FallbackOn; !reflect.DeepEqual(got, want) {
 		t.Errorf("fallback_on: got %v, want %v", got, want)
 	}
