@@ -92,6 +92,9 @@ func (c *census) reset() {
 	*c = census{crowded: c.crowded[:0], ejected: c.ejected[:0], down: c.down[:0], warming: c.warming[:0]}
 }
 
+// mostlyIll tells that more than half of the endpoints is ejected for errors.
+func (c *census) mostlyIll() bool { return 2*c.errors > c.enabled }
+
 func (c *census) expect(at time.Time) {
 	if !at.IsZero() && (c.back.IsZero() || at.Before(c.back)) {
 		c.back = at
@@ -100,16 +103,9 @@ func (c *census) expect(at time.Time) {
 
 // filter writes into p.usable the endpoints that may take r, best class only, or tells why there is none.
 func (p *Pool) filter(r *Request, now time.Time) error {
-	p.usable = p.usable[:0]
-	p.census.reset()
-	for _, e := range p.endpoints {
-		if len(e.whole) > 0 {
-			e.presumeDone(now)
-		}
-		p.sort(e, r, now)
-	}
+	p.sortAll(r, now)
 	c := &p.census
-	if 2*c.errors > c.enabled {
+	if c.mostlyIll() {
 		// More than half is ejected for errors: they say more about the pool or its requests than about single
 		// endpoints, so all are tried.
 		p.usable = append(p.usable, c.ejected...)
@@ -134,6 +130,18 @@ func (p *Pool) filter(r *Request, now time.Time) error {
 		return ErrNoEndpoint
 	}
 	return nil
+}
+
+// sortAll puts every endpoint into its class: p.usable, or one of the census.
+func (p *Pool) sortAll(r *Request, now time.Time) {
+	p.usable = p.usable[:0]
+	p.census.reset()
+	for _, e := range p.endpoints {
+		if len(e.whole) > 0 {
+			e.presumeDone(now)
+		}
+		p.sort(e, r, now)
+	}
 }
 
 // sort puts e into its class.

@@ -12,7 +12,8 @@ type Lease struct {
 	dispatched time.Time
 	last       time.Time // of the last event
 	estimate   time.Duration
-	epoch      uint64 // the endpoint's at dispatch
+	usual      time.Duration // the estimate for an endpoint of the pool's usual speed
+	epoch      uint64        // the endpoint's at dispatch
 
 	prompt    int // tokens charged to context, L
 	uncached  int // tokens charged to pending
@@ -23,6 +24,7 @@ type Lease struct {
 	place     int // in the endpoint's leases
 
 	probe bool
+	spare bool // of [Pool.Spare]
 	begun bool // moved past the first token, seen or presumed
 	first bool // the first token was seen
 	ended bool
@@ -45,7 +47,9 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	l.predicted = min(r.tokensIn(int(p.match.Depth[e.index])), l.prompt)
 	l.band = trustBand(p.index.Age(e.index, &p.match))
 	l.uncached = l.prompt - int(e.trust.of(l.band)*float64(l.predicted))
-	l.estimate = seconds(e.speed.floor + float64(p.load(e, &counts{}).pending+l.uncached)*e.speed.perTok)
+	prefill := float64(p.load(e, &counts{}).pending + l.uncached)
+	l.estimate = seconds(e.speed.floor + prefill*e.speed.perTok)
+	l.usual = seconds(p.learner.median * (p.learner.floor + prefill*p.learner.prefill))
 	p.index.Use(e.index, chain, &p.match, now)
 	p.sawBlocks(r.Prompt)
 	p.noteSent(e, chain)
@@ -70,6 +74,9 @@ func (l *Lease) FirstToken(now time.Time) {
 	}
 	l.first, l.last = true, now
 	e := l.endpoint
+	if l.spare {
+		l.pool.noteSession(l.request.Session, e.index)
+	}
 	if !l.begun {
 		l.begun = true
 		l.move(now)

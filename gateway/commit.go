@@ -95,6 +95,9 @@ func (x *exchange) stamp() {
 		h.Set("X-Warmlane-Target", x.rec.Pool)
 		h.Set("X-Warmlane-Tries", strconv.Itoa(x.rec.Tries))
 	}
+	if x.rec.Hedged != "" {
+		h.Set("X-Warmlane-Hedged", x.rec.Hedged)
+	}
 	if x.rec.Cache != "" {
 		h.Set(headerCache, x.rec.Cache)
 	}
@@ -120,6 +123,7 @@ func (x *exchange) decision() string {
 		Endpoint     string   `json:"endpoint"`
 		Policy       string   `json:"policy,omitempty"`
 		Tries        int      `json:"tries"`
+		Hedged       string   `json:"hedged,omitempty"`
 		PassedOver   string   `json:"passed_over,omitempty"`
 		Prompt       int      `json:"prompt_tokens,omitempty"`
 		Matched      int      `json:"matched_tokens"`
@@ -131,7 +135,7 @@ func (x *exchange) decision() string {
 		Guard        string   `json:"guard,omitempty"`
 		App          string   `json:"app,omitempty"`
 	}{Pool: x.rec.Pool, Endpoint: x.rec.Endpoint, Policy: x.rec.Policy, Tries: x.rec.Tries, Prompt: max(0, x.rec.PredictedPrompt)}
-	d.Guard, d.PassedOver, d.App = x.rec.Guard, x.rec.PassedOver, x.app
+	d.Guard, d.PassedOver, d.App, d.Hedged = x.rec.Guard, x.rec.PassedOver, x.app, x.rec.Hedged
 	d.Queue = float64(x.rec.Queue.Microseconds()) / 1000
 	if x.lease != nil {
 		why := x.lease.Decision()

@@ -49,7 +49,7 @@ func (x *exchange) tryPool(t *route.Target, rest []route.Target) *failure.Error 
 		}
 		x.take(lease)
 		server := p.servers[lease.Endpoint().Index()]
-		last = x.tryServer(server, x.ep.Path, body, p.cfg.Timeouts)
+		last = x.tryEndpoint(p, server, body)
 		if last == nil {
 			return nil
 		}
@@ -150,9 +150,13 @@ func unavailable(err error, last *failure.Error) *failure.Error {
 
 // tryServer sends the request to an engine and opens its answer.
 func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
-	return x.attemptAt(s, &upstream.Request{
+	return x.attemptAt(s, x.requestFor(path, body), t)
+}
+
+func (x *exchange) requestFor(path string, body [][]byte) *upstream.Request {
+	return &upstream.Request{
 		Method: x.ep.Method, Path: path, Query: queryOf(&x.ctx.Request.Header), Header: x.forward(), Body: body,
-	}, t)
+	}
 }
 
 // attemptAt makes one attempt, whose times are set here, and takes the answer that it opens.

@@ -63,8 +63,9 @@ type exchange struct {
 
 	mu      sync.Mutex // guards the fields below
 	attempt *upstream.Attempt
-	gone    failure.Kind  // why the request was cancelled
-	parked  chan struct{} // closed when it is cancelled in a queue
+	second  *upstream.Attempt // beside it, where the pool hedges
+	gone    failure.Kind      // why the request was cancelled
+	parked  chan struct{}     // closed when it is cancelled in a queue
 }
 
 // begin takes a request in.
@@ -84,8 +85,10 @@ func (x *exchange) cancel(k failure.Kind) {
 	if x.gone == failure.None {
 		x.gone = k
 	}
-	if x.attempt != nil {
-		x.attempt.Cancel(k)
+	for _, a := range []*upstream.Attempt{x.attempt, x.second} {
+		if a != nil {
+			a.Cancel(k)
+		}
 	}
 	x.unpark()
 }
@@ -95,6 +98,14 @@ func (x *exchange) hold(a *upstream.Attempt) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.attempt = a
+	return x.gone == failure.None
+}
+
+// holdSecond is hold for an attempt beside that one.
+func (x *exchange) holdSecond(a *upstream.Attempt) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.second = a
 	return x.gone == failure.None
 }
 

@@ -148,7 +148,11 @@ func (x *exchange) rescue() {
 	if p == nil {
 		return
 	}
-	fail := failure.New(failure.Internal, "The gateway made a mistake. It has been logged.").Because(fmt.Errorf("panic: %v", p))
+	x.refuse(x.mistake(p))
+}
+
+// mistake is the failure that a panic stands for; it is logged.
+func (x *exchange) mistake(p any) *failure.Error {
 	x.g.log.Error("panic while serving a request", "request_id", x.rec.ID, "panic", fmt.Sprint(p), "stack", stack())
-	x.refuse(fail)
+	return failure.New(failure.Internal, "The gateway made a mistake. It has been logged.").Because(fmt.Errorf("panic: %v", p))
 }

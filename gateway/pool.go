@@ -31,6 +31,7 @@ type pool struct {
 	spoken  atomic.Pointer[spoken] // nil until a generation has been answered
 	wake    chan struct{}          // a lease has ended badly: look for due probes now
 	budget  *upstream.Budget       // of retries
+	hedging *hedging               // nil: no request is sent twice
 
 	life             context.Context // of the work for it; set by start
 	end, stopPolling context.CancelFunc
@@ -49,7 +50,7 @@ func newPool(cfg config.Pool, old *pool, log *slog.Logger) (*pool, error) {
 	}
 	bc.EjectAfter, bc.EjectFor, bc.EjectMax = cfg.Health.EjectAfter, cfg.Health.EjectFor.Std(), cfg.Health.EjectMax.Std()
 	bc.Queue = balancer.QueueConfig{Max: cfg.Queue.Max, Wait: cfg.Queue.Wait.Std(), Late: cfg.Queue.Late.Std(), Shed: cfg.Queue.Shed.Std()}
-	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1), budget: new(upstream.Budget)}
+	p := &pool{cfg: cfg, tokens: tokenize.NewEstimator(), wake: make(chan struct{}, 1), budget: new(upstream.Budget), hedging: newHedging(cfg.Hedge)}
 	name, value := credential(cfg.Auth, cfg.APIKey.Reveal())
 	trust, client, err := trusted(&cfg.TLS)
 	if err != nil {

@@ -40,11 +40,7 @@ func (x *exchange) repeat(p *pool, s *upstream.Server, last *failure.Error, more
 		most = 1
 	}
 	r := &x.repeats
-	again := last.Kind == failure.EngineError && r.answered
-	r.answered = r.answered || last.Kind == failure.EngineError
-	if last.Kind == failure.ConnectionLost || last.Kind == failure.SendFailed {
-		r.lost = append(r.lost, s)
-	}
+	again := r.note(s, last)
 	switch {
 	case again || r.extra >= most || r.killed():
 		return false
@@ -54,6 +50,17 @@ func (x *exchange) repeat(p *pool, s *upstream.Server, last *failure.Error, more
 	}
 	r.extra++
 	return r.extra == 1 || x.wait(leastWait+rand.N(mostWait-leastWait))
+}
+
+// note takes in how the request failed at s; again tells that a second engine has answered with an error.
+func (r *repeats) note(s *upstream.Server, fail *failure.Error) (again bool) {
+	switch fail.Kind {
+	case failure.EngineError:
+		again, r.answered = r.answered, true
+	case failure.ConnectionLost, failure.SendFailed:
+		r.lost = append(r.lost, s)
+	}
+	return again
 }
 
 // killed says whether two engines broke the connection and their ports refuse since: the request may be what they died of.

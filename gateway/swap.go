@@ -123,6 +123,7 @@ func (p *pool) adopt(old *pool) {
 	old.told = old.Export(balancer.Cursor{}, time.Now()).Until
 	p.Adopt(old.Pool)
 	p.tokens, p.budget = old.tokens, old.budget
+	p.hedging.adopt(old.hedging)
 	p.spoken.Store(old.spoken.Load())
 	p.poller.Adopt(old.poller)
 }

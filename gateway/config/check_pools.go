@@ -37,6 +37,7 @@ func (c *checker) pool(at string, p *Pool) {
 	c.session(at+".session", &p.Session)
 	c.health(at+".health", &p.Health)
 	c.queue(at+".queue", &p.Queue)
+	c.hedge(at+".hedge", p)
 	c.timeouts(at+".timeouts", &p.Timeouts)
 	c.metrics(at+".metrics", p.Engine, &p.Metrics)
 	if p.KVTokens < 1 {
@@ -75,6 +76,23 @@ func (c *checker) queue(at string, q *Queue) {
 	}
 	if q.Shed > q.Wait {
 		c.fault(at+".shed", "is longer than wait", "write a shorter time such as 500ms, or remove it")
+	}
+}
+
+// mostHedged bounds the share of requests that are sent twice: engines are dear, and beyond it a late first event is no exception.
+const mostHedged = 0.05
+
+func (c *checker) hedge(at string, p *Pool) {
+	if !(p.Hedge >= 0 && p.Hedge <= mostHedged) {
+		c.fault(at, fmt.Sprintf("must be 0 to %v", mostHedged), "write the share of requests that may be sent twice, such as 0.02, or 0 for none")
+		return
+	}
+	ranks := 0
+	for _, e := range p.Endpoints {
+		ranks += e.DataParallel
+	}
+	if p.Hedge > 0 && ranks == 1 {
+		c.fault(at, "there is no second endpoint to send a request to", "add an endpoint, or remove hedge")
 	}
 }
 

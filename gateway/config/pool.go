@@ -15,6 +15,7 @@ type Pool struct {
 	ProbeIdle   bool       `yaml:"probe_idle"`   // whether idle endpoints are asked for a few tokens, so that their speed stays known
 	Health      Health     `yaml:"health"`
 	Queue       Queue      `yaml:"queue"`
+	Hedge       float64    `yaml:"hedge"` // share of streamed requests that may be sent to a second endpoint when their first event is late; 0 = none
 	Timeouts    Timeouts   `yaml:"timeouts"`
 	Metrics     Metrics    `yaml:"metrics"`
 	KVTokens    int        `yaml:"kv_tokens"` // prompt tokens an endpoint's cache holds, when its metrics do not tell

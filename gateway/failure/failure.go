@@ -69,6 +69,7 @@ const (
 	GatewayStopping        // the drain time is over; what is left ends
 	ClientGone             // the client left
 	ClientStalled          // the client did not read its answer in time
+	Outrun                 // another attempt of the same request was faster; never the end of a request
 	Internal               // our own fault
 )
 
@@ -131,6 +132,7 @@ var table = [...]Entry{
 	GatewayStopping:   {503, server, "gateway_stopping", "gateway_stopping", RetryNever},
 	ClientGone:        {499, "", "", "client_gone", RetryNever},
 	ClientStalled:     {499, "", "", "client_stalled", RetryNever},
+	Outrun:            {500, server, "internal_error", "outrun", RetryNever},
 	Internal:          {500, server, "internal_error", "internal", RetryNever},
 }
 

@@ -44,6 +44,7 @@ func appendWhat(attrs []slog.Attr, r *Record) []slog.Attr {
 	attrs = appendText(attrs, "passed_over", r.PassedOver)
 	attrs = append(attrs,
 		slog.Int("tries", r.Tries), slog.Int("status", r.Status), slog.Bool("stream", r.Stream), slog.String("ended_by", r.Ended.String()))
+	attrs = appendText(attrs, "hedged", r.Hedged)
 	attrs = appendText(attrs, "guard", r.Guard)
 	attrs = appendText(attrs, "cache", r.Cache)
 	if r.Similarity > 0 {

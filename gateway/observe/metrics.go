@@ -20,7 +20,7 @@ type Metrics struct {
 	queue, ttft, interToken, duration, embedding                                          *prometheus.HistogramVec
 	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
-	passedOn                                                                              *prometheus.CounterVec
+	passedOn, hedges                                                                      *prometheus.CounterVec
 	guarded, recalled                                                                     *prometheus.CounterVec
 
 	bytesIn, bytesOut prometheus.Counter
@@ -46,7 +46,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.known.Store(newLabels(nil, nil, nil))
 	m.define()
 	reg.MustRegister(
-		m.passedOn,
+		m.passedOn, m.hedges,
 		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled, m.embedding,
 		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -65,6 +65,8 @@ func (m *Metrics) define() {
 	m.retries = counters("retries_total", "Attempts after the first of their request.", "model", "pool")
 	m.denied = counters("retries_denied_total", "Retries that did not take place because the pool's retry budget was used up.", "pool")
 	m.passedOn = counters("passed_on_total", "Requests that a route passed on from this target to its next one, by the failure.", "pool", "failure")
+	m.hedges = counters("hedges_total", "Requests whose first event was late in a pool that hedges, by what came of it: the second attempt won, lost (to the first) or failed (as the first did); "+
+		"none was made for want of budget (no_budget) or of an endpoint with room (no_room).", "pool", "outcome")
 	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
@@ -138,7 +140,7 @@ func (m *Metrics) forgetPool(name string) {
 		}
 	}
 	of := prometheus.Labels{"pool": name}
-	for _, v := range []*prometheus.CounterVec{m.requests, m.retries, m.denied, m.passedOn, m.tokens, m.predictions} {
+	for _, v := range []*prometheus.CounterVec{m.requests, m.retries, m.denied, m.passedOn, m.hedges, m.tokens, m.predictions} {
 		v.DeletePartialMatch(of)
 	}
 	for _, v := range []*prometheus.HistogramVec{m.queue, m.ttft, m.interToken, m.duration} {
@@ -206,6 +208,11 @@ func (m *Metrics) RetryDenied(pool string) {
 // PassedOn counts a request that went on from a pool or provider to the route's next target.
 func (m *Metrics) PassedOn(pool, failure string) {
 	m.passedOn.WithLabelValues(m.known.Load().pool(pool), failure).Inc()
+}
+
+// Hedged counts a request whose first event was late in a pool that hedges, by what came of a second attempt.
+func (m *Metrics) Hedged(pool, outcome string) {
+	m.hedges.WithLabelValues(m.known.Load().pool(pool), outcome).Inc()
 }
 
 // Recalled counts a request that a rule of the answer cache covers.

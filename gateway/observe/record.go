@@ -40,7 +40,8 @@ type Record struct {
 	Pool     string    // pool or provider of the last attempt
 	Endpoint string    // URL of the last attempt's endpoint
 	Policy   string    // balancing policy that chose it
-	Tries    int       // attempts made; 0 = refused before the first
+	Tries    int       // attempts made one after the other; 0 = refused before the first
+	Hedged   string    // won, lost or failed where a second attempt was made beside the first; "" = none was
 	Status   int       // HTTP status sent; 0 = none
 	Failure  string    // failure label; "" = none
 	Cause    string    // the failure's cause for the operator, never shown to the client; "" = none

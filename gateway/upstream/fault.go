@@ -79,7 +79,7 @@ func CauseOf(k failure.Kind) balancer.Cause {
 		return balancer.Stalled
 	case failure.StreamCut, failure.StreamIncomplete, failure.EngineDead:
 		return balancer.Cut
-	case failure.GatewayStopping, failure.Internal, failure.Draining, failure.ContentRefused:
+	case failure.GatewayStopping, failure.Internal, failure.Draining, failure.ContentRefused, failure.Outrun:
 		return balancer.Cancelled
 	default:
 		return balancer.ClientError
