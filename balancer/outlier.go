@@ -31,7 +31,7 @@ type health struct {
 	out         bool      // ejected
 	onFails     bool      // ejected for failures, which may be forgiven
 	gone        bool      // the engine said that it shuts down
-	silent      bool      // ejected because it gave no sign of work
+	silent      bool      // out, and it gives no sign of work
 	mute        bool      // only a generation brings it back: it may be stuck behind a health page that answers
 	trial       bool      // came back and has not answered yet
 	warmSince   time.Time // zero: not in slow start

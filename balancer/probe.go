@@ -36,6 +36,8 @@ type Probe struct {
 	Kind     ProbeKind
 	// Timeout bounds the probe.
 	Timeout time.Duration
+	// Proof tells that the endpoint may be stuck behind a health page that answers.
+	Proof bool
 }
 
 const (
@@ -85,7 +87,7 @@ func (p *Pool) Due(now time.Time) []Probe {
 			h.stallAt = now
 		}
 		h.probeFor = max(next.kind.timeout(), next.patience)
-		due = append(due, Probe{Endpoint: e, Kind: next.kind, Timeout: h.probeFor})
+		due = append(due, Probe{Endpoint: e, Kind: next.kind, Timeout: h.probeFor, Proof: next.silent})
 	}
 	return due
 }
@@ -111,7 +113,7 @@ func (p *Pool) Wake(now time.Time) time.Time {
 type plannedProbe struct {
 	kind     ProbeKind
 	at       time.Time
-	silent   bool          // because it gives no sign of work
+	silent   bool          // because it gives, or gave, no sign of work
 	patience time.Duration // longer than is usual for the kind
 }
 
@@ -125,7 +127,7 @@ func (p *Pool) nextProbe(e *Endpoint, now time.Time) (next plannedProbe, ok bool
 	case h.refusals > 0 || h.gone && now.Before(h.until):
 		return plannedProbe{kind: ProbeDial, at: h.dialAt}, true
 	case h.gone || h.out && h.mute:
-		return plannedProbe{kind: ProbeGenerate, at: h.until}, true
+		return plannedProbe{kind: ProbeGenerate, at: h.until, silent: h.mute}, true
 	case h.out:
 		return plannedProbe{kind: ProbeHealth, at: h.until}, true
 	case h.dialWanted:
@@ -192,6 +194,7 @@ func (p *Pool) Probed(pr Probe, err error, now time.Time) (dead bool) {
 		}
 	case h.outOfService():
 		h.until = now.Add(healthAgain)
+		h.silent = h.silent || pr.Kind == ProbeGenerate && h.mute && p.stalled(e, begun, now)
 	default:
 		p.probeFailed(e, now)
 	}

@@ -6,7 +6,8 @@ import (
 )
 
 // An engine may be stuck while its health page answers. What gives it away is silence although it has work: no event of any stream,
-// no answer. Silence can have good reasons too, so that it only leads to a generation probe; an engine that answers it works.
+// no answer. Silence can have good reasons too, so that it only leads to a generation probe; an engine that answers it works. The probe begins
+// in the middle of the bearable silence, so that the end of both tells.
 
 const (
 	stallAfter    = 10 * time.Second // of silence, beyond what is foreseen
@@ -66,17 +67,32 @@ func (p *Pool) stallProbe(e *Endpoint, now time.Time) (at time.Time, patience ti
 	if !ok {
 		return time.Time{}, 0, false
 	}
-	at = since.Add(bearable)
+	at = since.Add(max(stallAfter, bearable/2))
 	if again := h.stallAt.Add(stallAfter); again.After(at) {
 		at = again
 	}
-	return at, max(longTimeout, bearable), true
+	return at, max(longTimeout, bearable-bearable/2), true
 }
 
 // stalled tells whether e has been silent for too long; its generation probe, begun at some time, has failed.
 func (p *Pool) stalled(e *Endpoint, begun, now time.Time) bool {
 	since, bearable, ok := p.silence(e, now)
 	return ok && since.Before(begun) && now.Sub(since) >= bearable
+}
+
+// Stuck returns the endpoints that are out because they give no sign of work although they have some, and how many others are in service.
+func (p *Pool) Stuck() (stuck []*Endpoint, others int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.endpoints {
+		switch h := &e.health; {
+		case h.out && h.silent && e.count.inFlight > 0:
+			stuck = append(stuck, e)
+		case !h.outOfService() && e.admin == Enabled:
+			others++
+		}
+	}
+	return stuck, others
 }
 
 // moved notes that e gave a sign of work. An endpoint that was taken out for its silence is back.

@@ -138,3 +138,47 @@ func TestStall_TimeoutsNeedAGeneration(t *testing.T) {
 		}
 	}
 }
+
+// TestStall_PlainAnswersAreNotAwaitedTwice: where only answers in one piece are under way, the probe runs while silence is still bearable.
+func TestStall_PlainAnswersAreNotAwaitedTwice(t *testing.T) {
+	f := newFleet(t, "random", 2)
+	sent := f.now
+	l, _ := f.sendTo(t, 1, func() *balancer.Request { return &balancer.Request{Whole: true, MaxTokens: 100_000} })
+	for f.state(1) == balancer.Serving && f.now.Sub(sent) < 5*time.Minute {
+		f.later(500 * time.Millisecond)
+		f.healthy(1)
+	}
+	s := f.Status(f.now)[1]
+	longest := 4 * f.Learned().Answer * s.Step // of an answer, in seconds
+	if bearable := time.Duration((10 + 2*longest) * float64(time.Second)); longest < 10 || f.now.Sub(sent) < bearable || f.now.Sub(sent) > bearable+10*time.Second {
+		t.Errorf("found after %v, want little more than %v", f.now.Sub(sent), bearable)
+	}
+	if stuck, others := f.Stuck(); len(stuck) != 1 || stuck[0].Index() != 1 || others != 1 {
+		t.Errorf("stuck are %d, in service %d", len(stuck), others)
+	}
+	l.End(ended(balancer.Timeout), f.now)
+	if stuck, _ := f.Stuck(); len(stuck) != 0 {
+		t.Error("an endpoint without work is stuck")
+	}
+}
+
+// TestStall_AfterTimeouts: an engine that was taken out for time-outs and then does not generate is stuck as well, until it moves.
+func TestStall_AfterTimeouts(t *testing.T) {
+	f := newFleet(t, "random", 3)
+	l, _ := f.sendTo(t, 1, anyRequest)
+	f.fail(t, 1, 3, balancer.Timeout)
+	if stuck, _ := f.Stuck(); len(stuck) != 0 || f.state(1) != balancer.Ejected {
+		t.Fatalf("it is %v, and stuck before it was asked", f.state(1))
+	}
+	for range 60 {
+		f.later(time.Second)
+		f.healthy(1)
+	}
+	if stuck, others := f.Stuck(); len(stuck) != 1 || others != 2 {
+		t.Errorf("stuck are %d, in service %d", len(stuck), others)
+	}
+	l.FirstToken(f.now)
+	if stuck, _ := f.Stuck(); len(stuck) != 0 || f.state(1) != balancer.Warming {
+		t.Errorf("after a token it is %v", f.state(1))
+	}
+}

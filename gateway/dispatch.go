@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -23,8 +24,6 @@ const (
 	longestFirstEvent = 120 * time.Second
 	// plainFirstEvent is the time for embeddings, rerank and other answers without generation.
 	plainFirstEvent = 25 * time.Second
-	// wholeAnswer is the time for a generation that comes in one piece: OpenAI's SDKs wait 600 s.
-	wholeAnswer = 600 * time.Second
 )
 
 // tryPool tries the endpoints of a pool until one answers. rest are the targets behind it.
@@ -177,10 +176,23 @@ func (x *exchange) attemptAt(s *upstream.Server, r *upstream.Request, t config.T
 func (x *exchange) send(a *upstream.Attempt, r *upstream.Request, t config.Timeouts, l *balancer.Lease, sink api.Sink) (opening, *failure.Error) {
 	now := time.Now()
 	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t, l)), now.Add(max(x.bound, t.FirstEvent.Std())), t.BetweenEvents.Std()
+	r.Elsewhere = x.elsewhere()
 	if fail := a.Send(r); fail != nil {
 		return opening{}, fail
 	}
 	return x.openAnswer(a, sink)
+}
+
+// elsewhere is where the request can go from the attempt that is about to begin.
+func (x *exchange) elsewhere() upstream.Elsewhere {
+	switch {
+	case x.beyond:
+		return upstream.Beyond
+	case x.ep.Family == api.ResponseByID:
+	case x.pool != nil && x.request.Only == "" && x.repeats.extra < mostExtra && x.request.Tries() < len(x.pool.servers):
+		return upstream.NextDoor
+	}
+	return upstream.Nowhere
 }
 
 // forward are the header lines for every attempt, made once.
@@ -200,7 +212,7 @@ func (x *exchange) firstEvent(t config.Timeouts, l *balancer.Lease) time.Duratio
 	case !generates(x.ep.Family):
 		return min(d, plainFirstEvent)
 	case x.view != nil && !x.view.Stream:
-		return max(d, wholeAnswer)
+		return cmp.Or(x.within, t.Answer.Std())
 	case x.bound > 0:
 		return x.bound
 	case l != nil:

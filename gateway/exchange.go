@@ -48,6 +48,8 @@ type exchange struct {
 	request balancer.Request
 	repeats repeats
 	bound   time.Duration // of the target on a stream's first event, 0 for none
+	within  time.Duration // of the target on an answer in one piece, 0 for none
+	beyond  bool          // a further target takes what waited here in vain
 	pool    *pool         // of the attempt in hand, nil at a provider
 	lease   *balancer.Lease
 	errand  *errand // of the attempt in hand, nil at a pool
@@ -233,7 +235,7 @@ func endedBy(k failure.Kind) observe.Ender {
 		return observe.EndedByClient
 	case failure.StreamCut, failure.StreamIncomplete, failure.EngineStreamError, failure.EngineError, failure.EngineDead,
 		failure.ConnectionLost, failure.EngineGone, failure.EngineRefused, failure.ConnectFailed, failure.SendFailed, failure.BadAnswer,
-		failure.KeysRefused:
+		failure.KeysRefused, failure.EngineStuck:
 		return observe.EndedByEngine
 	default:
 		return observe.EndedByGateway

@@ -35,7 +35,20 @@ func (g *Gateway) runProbes(ctx context.Context, p *pool) {
 		for _, due := range p.Due(now) {
 			probing.Go(func() { g.probe(ctx, p, due) })
 		}
+		g.moveStuck(p, now)
 		timer.Reset(max(10*time.Millisecond, time.Until(p.Wake(now))))
+	}
+}
+
+// moveStuck lets requests go elsewhere that wait for an endpoint which is found stuck, as many as the budget of retries has room for; the
+// others wait on until it has.
+func (g *Gateway) moveStuck(p *pool, now time.Time) {
+	stuck, others := p.Stuck()
+	for _, e := range stuck {
+		n := p.servers[e.Index()].Move(others > 0, func() bool { return p.budget.Retry(now) })
+		if n > 0 {
+			g.log.Warn("endpoint is stuck", "pool", p.Name(), "endpoint", e.URL(), "requests_moved", n)
+		}
 	}
 }
 
@@ -47,7 +60,7 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	ctx, cancel := context.WithTimeout(ctx, due.Timeout)
 	defer cancel()
 	server, how := p.servers[due.Endpoint.Index()], p.spoken.Load()
-	if how == nil && p.cfg.Health.Generate && due.Kind != balancer.ProbeDial {
+	if how == nil && (due.Proof || p.cfg.Health.Generate && due.Kind != balancer.ProbeDial) {
 		how = &spoken{api.Chat, p.served()}
 	}
 	var err error

@@ -44,6 +44,7 @@ func (x *exchange) repeat(p *pool, s *upstream.Server, last *failure.Error, more
 	switch {
 	case again || r.extra >= most || r.killed():
 		return false
+	case last.Kind == failure.EngineStuck: // whoever moved it has asked the budget
 	case !p.budget.Retry(time.Now()):
 		x.g.metrics.RetryDenied(p.Name())
 		return false

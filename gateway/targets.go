@@ -38,7 +38,8 @@ func (x *exchange) dispatch() *failure.Error {
 }
 
 func (x *exchange) try(t *route.Target, rest []route.Target) *failure.Error {
-	x.bound = t.FirstEvent
+	x.bound, x.within = t.FirstEvent, t.Answer
+	x.beyond = len(rest) > 0 && slices.Contains(x.route.FallbackOn, config.FailedTimeout)
 	if t.Pool != "" {
 		return x.tryPool(t, rest)
 	}
@@ -126,7 +127,7 @@ func failedBy(k failure.Kind) config.FailedBy {
 	switch k {
 	case failure.ConnectFailed, failure.SendFailed, failure.ConnectionLost, failure.NoEndpoint:
 		return config.FailedConnect
-	case failure.FirstEventTimeout:
+	case failure.FirstEventTimeout, failure.EngineStuck:
 		return config.FailedTimeout
 	case failure.EngineRefused, failure.KeysRefused, failure.Saturated:
 		return config.Failed429

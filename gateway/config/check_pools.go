@@ -236,6 +236,7 @@ func (c *checker) path(at, text string) {
 func (c *checker) timeouts(at string, t *Timeouts) {
 	c.positive(at+".connect", t.Connect)
 	c.positive(at+".first_event", t.FirstEvent)
+	c.positive(at+".answer", t.Answer)
 	c.positive(at+".between_events", t.BetweenEvents)
 }
 

@@ -40,7 +40,7 @@ func setElementDefault(v reflect.Value) {
 			ProbeIdle: true,
 			Health:    Health{Path: "/health", Interval: seconds(5), Timeout: seconds(2), EjectAfter: 3, EjectFor: seconds(2), EjectMax: seconds(60)},
 			Queue:     Queue{Max: 1000, Wait: seconds(10)},
-			Timeouts:  Timeouts{Connect: seconds(1), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+			Timeouts:  Timeouts{Connect: seconds(1), FirstEvent: seconds(60), Answer: seconds(600), BetweenEvents: seconds(60)},
 			Metrics:   Metrics{Interval: seconds(1)},
 			KVTokens:  250_000,
 		}
@@ -52,7 +52,7 @@ func setElementDefault(v reflect.Value) {
 		*t = Provider{
 			Kind:     "openai",
 			Health:   ProviderHealth{EjectAfter: 3, EjectFor: seconds(2), EjectMax: seconds(60)},
-			Timeouts: Timeouts{Connect: seconds(3), FirstEvent: seconds(60), BetweenEvents: seconds(60)},
+			Timeouts: Timeouts{Connect: seconds(3), FirstEvent: seconds(60), Answer: seconds(600), BetweenEvents: seconds(60)},
 		}
 	case *ProviderKey:
 		*t = ProviderKey{Weight: 1}

@@ -80,6 +80,7 @@ type Queue struct {
 type Timeouts struct {
 	Connect       Duration `yaml:"connect"`        // dial and TLS handshake
 	FirstEvent    Duration `yaml:"first_event"`    // from the request sent to the engine's first event or byte of answer
+	Answer        Duration `yaml:"answer"`         // for a generation whose answer comes in one piece, in place of FirstEvent
 	BetweenEvents Duration `yaml:"between_events"` // silence allowed within a stream or body
 }
 

@@ -20,6 +20,7 @@ type Target struct {
 
 	Weight     float64  `yaml:"weight"`      // share of the requests that come here first; 0 = comes after those with a weight
 	FirstEvent Duration `yaml:"first_event"` // bound on a stream's first event, in place of the pool's or provider's; 0 = theirs
+	Answer     Duration `yaml:"answer"`      // bound on an answer in one piece, in place of the pool's or provider's; 0 = theirs
 	Context    int      `yaml:"context"`     // most tokens of prompt and answer together; 0 = what the pool's engines tell, else unknown
 }
 

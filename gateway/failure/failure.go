@@ -56,6 +56,7 @@ const (
 	SendFailed             // the connection broke while the request was sent
 	ConnectionLost         // the connection ended before a first byte of answer
 	FirstEventTimeout      // nothing came within the first-event time
+	EngineStuck            // the engine gives no sign of work, and the request is to go elsewhere
 	EngineRefused          // capacity refusal: 429, 503 or the same inside a stream's first event
 	KeysRefused            // a provider refuses the gateway's key, and no other key is in use
 	EngineGone             // the engine says that it is shutting down
@@ -119,6 +120,7 @@ var table = [...]Entry{
 	SendFailed:        {502, server, "engine_connection_lost", "send_failed", RetryBudgeted},
 	ConnectionLost:    {502, server, "engine_connection_lost", "connection_lost", RetryBudgeted},
 	FirstEventTimeout: {504, server, "engine_timeout", "first_event_timeout", RetryBudgeted},
+	EngineStuck:       {504, server, "engine_timeout", "engine_stuck", RetryBudgeted},
 	EngineRefused:     {503, server, "engines_busy", "engine_refused", RetryAlways},
 	KeysRefused:       {503, server, "provider_unavailable", "keys_refused", RetryAlways},
 	EngineGone:        {503, server, "engine_shutting_down", "engine_gone", RetryAlways},

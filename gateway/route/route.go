@@ -23,6 +23,7 @@ type Target struct {
 
 	Weight     float64       // share of the requests that come here first, among the targets with a weight
 	FirstEvent time.Duration // bound on a stream's first event; 0 = the pool's or provider's
+	Answer     time.Duration // bound on an answer in one piece; 0 = the pool's or provider's
 	Context    int           // most tokens of prompt and answer together; 0 = as the engines tell
 
 	served bool     // Model is the pool's served_model: names that its engines know besides are sent as they are

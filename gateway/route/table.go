@@ -57,7 +57,7 @@ func newRoute(cfg *config.Config, r *config.Route) *Route {
 func newTarget(cfg *config.Config, target config.Target) Target {
 	t := Target{
 		Pool: target.Pool, Provider: target.Provider, Model: target.Model,
-		Weight: target.Weight, FirstEvent: target.FirstEvent.Std(), Context: target.Context,
+		Weight: target.Weight, FirstEvent: target.FirstEvent.Std(), Answer: target.Answer.Std(), Context: target.Context,
 	}
 	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == target.Pool })
 	if i >= 0 && t.Pool != "" && t.Model == "" {

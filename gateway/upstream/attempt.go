@@ -26,7 +26,19 @@ type Request struct {
 	// Sent is when the request must have left; zero: by First.
 	Sent    time.Time
 	Between time.Duration
+	// Elsewhere says where the request can go if the server turns out to be stuck before it answers.
+	Elsewhere Elsewhere
 }
+
+// Elsewhere says where a request can go that waits in vain.
+type Elsewhere uint8
+
+// The places, the nearest one last.
+const (
+	Nowhere  Elsewhere = iota // it waits
+	Beyond                    // to another pool or provider
+	NextDoor                  // to another server of the pool, if one is in service
+)
 
 // Attempt is one try of a request at one server. Send, Read and Finish belong to one goroutine; Cancel to anybody.
 type Attempt struct {
@@ -45,6 +57,8 @@ type Attempt struct {
 	conn  *conn      // nil before and after the exchange, so that a late cancel never hits a pooled connection
 	stop  func()     // ends the dial under way
 	ended failure.Kind
+	begun bool // something of the answer may go to the client
+	goes  Elsewhere
 }
 
 // NewAttempt prepares a try at s.
@@ -66,6 +80,26 @@ func (a *Attempt) Cancel(kind failure.Kind) {
 	}
 }
 
+// move ends the attempt as one at a stuck server, if it waits for its answer, can go elsewhere and allow lets it.
+func (a *Attempt) move(nextDoor bool, allow func() bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended != failure.None || a.begun || a.conn == nil || a.goes == Nowhere || a.goes == NextDoor && !nextDoor || !allow() {
+		return false
+	}
+	a.ended = failure.EngineStuck
+	_ = a.conn.Close()
+	return true
+}
+
+// begin notes that the answer has begun, so that the request cannot move any more; it is what move has made of it otherwise.
+func (a *Attempt) begin() failure.Kind {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.begun = true
+	return a.ended
+}
+
 // Ended returns why the attempt was cancelled, None if it was not.
 func (a *Attempt) Ended() failure.Kind {
 	a.mu.Lock()
@@ -77,6 +111,9 @@ func (a *Attempt) Ended() failure.Kind {
 // fresh one. After an error the attempt holds nothing.
 func (a *Attempt) Send(r *Request) *failure.Error {
 	a.between = r.Between
+	a.mu.Lock()
+	a.goes = r.Elsewhere
+	a.mu.Unlock()
 	used, fail := a.exchange(r, false)
 	if fail == nil {
 		return nil

@@ -30,6 +30,8 @@ func ended(k failure.Kind, err error) *failure.Error {
 	switch k {
 	case failure.EngineDead:
 		message = "The inference engine has died. Please try again."
+	case failure.EngineStuck:
+		message = "The inference engine does not answer. Please try again."
 	case failure.GatewayStopping:
 		message = "The gateway is shutting down. Please try again."
 	}
@@ -67,7 +69,7 @@ func CauseOf(k failure.Kind) balancer.Cause {
 		return balancer.Refused
 	case failure.SendFailed, failure.ConnectionLost:
 		return balancer.Reset
-	case failure.FirstEventTimeout:
+	case failure.FirstEventTimeout, failure.EngineStuck:
 		return balancer.Timeout
 	case failure.EngineRefused:
 		return balancer.Capacity

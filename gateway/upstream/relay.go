@@ -121,6 +121,14 @@ func (r *Relay) Open() *failure.Error {
 	if r.Stream.Err != nil && r.Stream.Events == 0 {
 		return Judge(r.Stream.Err)
 	}
+	return r.begin()
+}
+
+// begin notes that the answer has begun. It fails when the attempt was moved elsewhere a moment before.
+func (r *Relay) begin() *failure.Error {
+	if k := r.Attempt.begin(); k == failure.EngineStuck {
+		return unbegun(k, nil)
+	}
 	return nil
 }
 
@@ -139,7 +147,7 @@ func (r *Relay) Whole(limit int) (body []byte, whole bool, fail *failure.Error) 
 	body, fail = r.readAll(limit)
 	if fail != nil && fail.Kind == failure.BadAnswer && len(body) >= limit {
 		r.held = body
-		return nil, false, nil
+		return nil, false, r.begin()
 	}
 	return body, fail == nil, fail
 }
@@ -185,6 +193,7 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 	buf := buffers.get()
 	defer buffers.put(buf)
 	now := time.Now()
+	r.Attempt.begin()
 	r.Attempt.Keep(now)
 	out, err := r.held, error(nil)
 	if r.end {

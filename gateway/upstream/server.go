@@ -14,9 +14,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,17 +137,30 @@ func (s *Server) Config() Config { return s.cfg }
 
 // EndAll ends every open attempt with kind: the engine behind them is known to be gone, though it keeps its connections open.
 func (s *Server) EndAll(kind failure.Kind) int {
-	s.mu.Lock()
-	open := make([]*Attempt, 0, len(s.open))
-	for a := range s.open {
-		open = append(open, a)
-	}
-	s.mu.Unlock()
+	open := s.attempts()
 	for _, a := range open {
 		a.Cancel(kind)
 	}
 	s.idle.dropAll(false)
 	return len(open)
+}
+
+// Move lets requests go elsewhere that wait for an answer of this server, which is stuck; those that have nowhere to go wait on. nextDoor
+// says whether another server of the pool is in service. allow is asked before each.
+func (s *Server) Move(nextDoor bool, allow func() bool) (moved int) {
+	for _, a := range s.attempts() {
+		if a.move(nextDoor, allow) {
+			moved++
+		}
+	}
+	return moved
+}
+
+// attempts are those that hold a connection now.
+func (s *Server) attempts() []*Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.open))
 }
 
 // Open returns how many attempts hold a connection now.
