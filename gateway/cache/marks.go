@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -84,10 +86,10 @@ func (m *marker) han(size int) {
 		m.pass(size)
 		return
 	}
-	for _, o := range hanSenses {
-		if strings.HasPrefix(m.rest, o.word) {
-			m.mark(o.sense)
-			m.pass(len(o.word))
+	for _, s := range hanSenses[m.rest[:size]] {
+		if strings.HasPrefix(m.rest, s.word) {
+			m.mark(s.means)
+			m.pass(len(s.word))
 			return
 		}
 	}
@@ -174,110 +176,105 @@ var stems = byFirst(`enabl disabl activat deactivat instal uninstal includ exclu
 	encrypt decrypt lock push pull read writ input output incom expens debit credit paid pay owe join leav hire fire
 	un dis non mis anti`)
 
-// hanSenses are Chinese words that have an opposite, those of the same meaning under one sense. Longer ones stand first.
-var hanSenses = []struct{ word, sense string }{
-	{"开启", "on"},
-	{"打开", "on"},
-	{"启用", "on"},
-	{"激活", "on"},
-	{"开通", "on"},
-	{"关闭", "off"},
-	{"禁用", "off"},
-	{"停用", "off"},
-	{"关掉", "off"},
-	{"注销", "off"},
-	{"取消", "off"},
-	{"禁止", "forbid"},
-	{"允许", "allow"},
-	{"拒绝", "reject"},
-	{"接受", "accept"},
-	{"同意", "accept"},
-	{"反对", "reject"},
-	{"登录", "login"},
-	{"登陆", "login"},
-	{"退出", "logout"},
-	{"登出", "logout"},
-	{"上传", "upload"},
-	{"下载", "download"},
-	{"导入", "import"},
-	{"导出", "export"},
-	{"安装", "install"},
-	{"卸载", "uninstall"},
-	{"增加", "more"},
-	{"减少", "less"},
-	{"提高", "more"},
-	{"降低", "less"},
-	{"添加", "add"},
-	{"新增", "add"},
-	{"删除", "remove"},
-	{"移除", "remove"},
-	{"购买", "buy"},
-	{"出售", "sell"},
-	{"买", "buy"},
-	{"卖", "sell"},
-	{"充值", "pay in"},
-	{"提现", "pay out"},
-	{"收入", "income"},
-	{"支出", "expense"},
-	{"入职", "join"},
-	{"离职", "leave"},
-	{"借出", "lend"},
-	{"借入", "borrow"},
-	{"发送", "send"},
-	{"接收", "receive"},
-	{"加密", "encrypt"},
-	{"解密", "decrypt"},
-	{"今天", "today"},
-	{"明天", "tomorrow"},
-	{"昨天", "yesterday"},
-	{"今年", "this year"},
-	{"明年", "next year"},
-	{"去年", "last year"},
-	{"上午", "before noon"},
-	{"下午", "after noon"},
-	{"大于", ">"},
-	{"小于", "<"},
-	{"超过", ">"},
-	{"低于", "<"},
-	{"高于", ">"},
-	{"之前", "before"},
-	{"之后", "after"},
-	{"前", "before"},
-	{"后", "after"},
-	{"上", "up"},
-	{"下", "down"},
-	{"左", "left"},
-	{"右", "right"},
-	{"东", "east"},
-	{"西", "west"},
-	{"南", "south"},
-	{"北", "north"},
-	{"最", "most"},
-	{"大", "big"},
-	{"小", "small"},
-	{"高", "high"},
-	{"低", "low"},
-	{"多", "many"},
-	{"少", "few"},
-	{"新", "new"},
-	{"旧", "old"},
-	{"男", "male"},
-	{"女", "female"},
-	{"ません", "not"},
-	{"ない", "not"},
-	{"なく", "not"},
-	{"않", "not"},
-	{"못", "not"},
-	{"从", "from"},
-	{"到", "to"},
-	{"内", "in"},
-	{"外", "out"},
-	{"早", "early"},
-	{"晚", "late"},
-	{"长", "long"},
-	{"短", "short"},
-	{"真", "true"},
-	{"假", "false"},
+// hanSenses are Chinese words that have an opposite, a line a meaning, and negations of Japanese and Korean; by their first letter, longer
+// ones first.
+var hanSenses = senses(`
+	on 开启 打开 启用 激活 开通
+	off 关闭 关掉 禁用 停用 注销 取消
+	forbid 禁止
+	allow 允许
+	accept 接受 同意
+	reject 拒绝 反对
+	login 登录 登陆
+	logout 退出 登出
+	upload 上传
+	download 下载
+	import 导入
+	export 导出
+	install 安装
+	uninstall 卸载
+	more 增加 提高
+	less 减少 降低
+	add 添加 新增
+	remove 删除 移除
+	buy 购买 买
+	sell 出售 卖
+	pay-in 充值
+	pay-out 提现
+	income 收入
+	expense 支出
+	join 入职
+	leave 离职
+	lend 借出
+	borrow 借入
+	send 发送
+	receive 接收
+	encrypt 加密
+	decrypt 解密
+	today 今天
+	tomorrow 明天
+	yesterday 昨天
+	this-year 今年
+	next-year 明年
+	last-year 去年
+	before-noon 上午
+	after-noon 下午
+	> 大于 高于 超过
+	< 小于 低于
+	before 之前 前
+	after 之后 后
+	up 上
+	down 下
+	left 左
+	right 右
+	east 东
+	west 西
+	south 南
+	north 北
+	most 最
+	big 大
+	small 小
+	high 高
+	low 低
+	many 多
+	few 少
+	new 新
+	old 旧
+	male 男
+	female 女
+	from 从
+	to 到
+	in 内
+	out 外
+	early 早
+	late 晚
+	long 长
+	short 短
+	true 真
+	false 假
+	not ません ない なく 않 못`)
+
+type sense struct{ word, means string }
+
+func senses(lines string) map[string][]sense {
+	by := map[string][]sense{}
+	for line := range strings.Lines(lines) {
+		words := strings.Fields(line)
+		for i := 1; i < len(words); i++ {
+			first := firstOf(words[i])
+			by[first] = append(by[first], sense{words[i], words[0]})
+		}
+	}
+	for _, of := range by {
+		slices.SortFunc(of, func(a, b sense) int { return cmp.Compare(len(b.word), len(a.word)) })
+	}
+	return by
+}
+
+// firstOf is the first letter of a text.
+func firstOf(text string) string {
+	_, size := utf8.DecodeRuneInString(text)
+	return text[:size]
 }
 
 func byFirst(words string) map[byte][]string {

@@ -199,6 +199,36 @@ func TestWording_OfWhichRequests(t *testing.T) {
 	}
 }
 
+// FuzzWording: no body breaks it, and what it takes for the text is the only difference to another text in its place.
+func FuzzWording(f *testing.F) {
+	for _, body := range []string{
+		`{"messages":[{"role":"user","content":"how"}]}`, `{"messages":[{"role":"user","content":[{"type":"text","text":"how"}]}],"tools":[]}`,
+		`{"messages":[null,[],{"role":"user","content":[[]]}]}`, `{"messages":{"role":"user"},"functions":{}}`,
+	} {
+		f.Add([]byte(body))
+	}
+	c, r := inMemory(f, 1<<20), semantic("r")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q := c.Ask(r, "/", "", "", body)
+		if q == nil {
+			return
+		}
+		w := q.Wording()
+		if w == nil {
+			return
+		}
+		if w.Text == "" || len(w.Text) > int(r.Semantic.MaxText) || w != q.Wording() {
+			t.Fatalf("%s: %+v", body, w)
+		}
+		if again := c.Ask(r, "/", "", "", body).Wording(); again == nil || again.partition != w.partition {
+			t.Fatalf("%s: not the same again", body)
+		}
+		if other := c.Ask(r, "/", "", "other", body).Wording(); other.partition == w.partition {
+			t.Fatalf("%s: the scope makes no difference", body)
+		}
+	})
+}
+
 func BenchmarkNear(b *testing.B) {
 	for _, n := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
