@@ -155,6 +155,7 @@ func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t c
 func (x *exchange) requestFor(path string, body [][]byte) *upstream.Request {
 	return &upstream.Request{
 		Method: x.ep.Method, Path: path, Query: queryOf(&x.ctx.Request.Header), Header: x.forward(), Body: body,
+		Elsewhere: x.elsewhere(),
 	}
 }
 
@@ -176,14 +177,13 @@ func (x *exchange) attemptAt(s *upstream.Server, r *upstream.Request, t config.T
 func (x *exchange) send(a *upstream.Attempt, r *upstream.Request, t config.Timeouts, l *balancer.Lease, sink api.Sink) (opening, *failure.Error) {
 	now := time.Now()
 	r.First, r.Sent, r.Between = now.Add(x.firstEvent(t, l)), now.Add(max(x.bound, t.FirstEvent.Std())), t.BetweenEvents.Std()
-	r.Elsewhere = x.elsewhere()
 	if fail := a.Send(r); fail != nil {
 		return opening{}, fail
 	}
 	return x.openAnswer(a, sink)
 }
 
-// elsewhere is where the request can go from the attempt that is about to begin.
+// elsewhere is where the request can go from the attempt that is about to begin, the first one of its endpoint.
 func (x *exchange) elsewhere() upstream.Elsewhere {
 	switch {
 	case x.beyond:
