@@ -1,0 +1,208 @@
+package limit_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/limit"
+)
+
+// launch runs redis-server in a folder of its own until the test ends, and waits until client reaches it.
+func launch(t *testing.T, client *redis.Options, args ...string) (*exec.Cmd, *redis.Client) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("no redis-server on this machine")
+	}
+	c := exec.Command("redis-server", append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())...) //nolint:gosec // the test's own words
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	r := redis.NewClient(client)
+	t.Cleanup(func() { _ = r.Close() })
+	var err error
+	eventually(t, "redis-server answers", func() bool {
+		err = r.Ping(t.Context()).Err()
+		return err == nil || c.Process.Signal(syscall.Signal(0)) != nil
+	})
+	return c, r
+}
+
+// asking is a caller whose requests are counted.
+func asking() limit.Query { return limit.Query{Subject: config.Subject{User: "u"}, Prompt: 10} }
+
+// counted is a limiter of which three of ten requests of a user are used, in the Redis.
+func counted(t *testing.T, shared *limit.Redis) *limit.Limiter {
+	t.Helper()
+	l := newLimiter(t, limit.Config{Limits: []config.Limit{
+		{Name: "x", Tokens: []config.Rate{per(1000, config.Total)}, Concurrency: 1000},
+		{Name: "y", Match: config.Match{Users: []string{"u"}}, Requests: []config.Rate{per(10, time.Hour)}},
+	}}, shared)
+	for range 3 {
+		admitted(t, l, asking()).Settle(limit.Use{Input: 20}, true)
+	}
+	remaining(t, l, "940")
+	if !shared.Up() {
+		t.Fatal("the limits are not kept in Redis")
+	}
+	return l
+}
+
+// TestVariants_UserAndDatabase has a Redis with users, of whom warmlane's may only do what it needs, in a database of its own.
+func TestVariants_UserAndDatabase(t *testing.T) {
+	port := freePort(t)
+	_, admin := launch(t, &redis.Options{Addr: fmt.Sprint("127.0.0.1:", port), Password: "root"}, "--port", fmt.Sprint(port), "--save", "", "--requirepass", "root")
+	err := admin.Do(t.Context(), "ACL", "SETUSER", "warmlane", "on", ">p@ss", "~warmlane:*",
+		"+@connection", "+@read", "+@write", "+@scripting", "-@dangerous", "+time").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted(t, openRedis(t, limit.RedisConfig{URL: fmt.Sprintf("redis://warmlane:p%%40ss@127.0.0.1:%d/6", port), Timeout: time.Second}))
+
+	info, err := admin.Info(t.Context(), "keyspace").Result()
+	if err != nil || !strings.Contains(info, "db6:") || strings.Contains(info, "db0:") {
+		t.Errorf("keys are in\n%s%v", info, err)
+	}
+	wrong := openRedis(t, limit.RedisConfig{URL: fmt.Sprintf("redis://warmlane:wrong@127.0.0.1:%d/6", port)})
+	eventually(t, "a wrong password is noticed", func() bool { return !wrong.Up() })
+}
+
+// TestVariants_TLS has a Redis that only talks TLS, with a certificate of an authority of its own.
+func TestVariants_TLS(t *testing.T) {
+	dir := t.TempDir()
+	authority, cert, key := certificates(t, dir)
+	if help, err := exec.Command("redis-server", "--tls-port", "0", "--port", "0", "--bind", "nowhere.invalid").CombinedOutput(); err != nil && strings.Contains(string(help), "Bad directive") {
+		t.Skip("redis-server knows no TLS")
+	}
+	port := freePort(t)
+	ca := config.Redis{CA: authority}
+	trusts, err := ca.TLSConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprint("127.0.0.1:", port)
+	launch(t, &redis.Options{Addr: addr, TLSConfig: trusts}, "--port", "0", "--tls-port", fmt.Sprint(port), "--save", "",
+		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority, "--tls-auth-clients", "no")
+	counted(t, openRedis(t, limit.RedisConfig{URL: "rediss://" + addr + "/0", TLS: trusts, Timeout: time.Second}))
+	for _, cfg := range []limit.RedisConfig{{URL: "rediss://" + addr}, {URL: "redis://" + addr}} {
+		stranger := openRedis(t, cfg)
+		eventually(t, cfg.URL+" without the authority, or in plain, is away", func() bool { return !stranger.Up() })
+	}
+}
+
+// certificates writes an authority's certificate, and one for 127.0.0.1 with its key.
+func certificates(t *testing.T, dir string) (authority, cert, key string) {
+	t.Helper()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	newKey := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	sign := func(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &of.PublicKey, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	server := &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	rootKey, serverKey := newKey(), newKey()
+	private, err := x509.MarshalPKCS8PrivateKey(serverKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("ca.crt", "CERTIFICATE", sign(root, root, rootKey, rootKey)),
+		write("redis.crt", "CERTIFICATE", sign(server, root, serverKey, rootKey)), write("redis.key", "PRIVATE KEY", private)
+}
+
+// TestVariants_Sentinel kills the master: the limits go on in the replica that takes its place, from where they were.
+func TestVariants_Sentinel(t *testing.T) {
+	ports := [3]int{freePort(t), freePort(t), freePort(t)}
+	at := func(i int) *redis.Options {
+		return &redis.Options{Addr: fmt.Sprint("127.0.0.1:", ports[i]), Password: [...]string{"data", "data", "watch"}[i]}
+	}
+	data := func(i int) []string {
+		return []string{"--port", fmt.Sprint(ports[i]), "--save", "", "--requirepass", "data", "--masterauth", "data", "--repl-diskless-sync-delay", "0"}
+	}
+	master, first := launch(t, at(0), data(0)...)
+	_, second := launch(t, at(1), append(data(1), "--replicaof", fmt.Sprintf("127.0.0.1 %d", ports[0]))...)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	conf := fmt.Sprintf("port %d\nrequirepass watch\nsentinel monitor lane 127.0.0.1 %d 1\nsentinel auth-pass lane data\n"+
+		"sentinel down-after-milliseconds lane 500\nsentinel failover-timeout lane 2000\n", ports[2], ports[0])
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, sentinel := launch(t, at(2), file, "--sentinel")
+	eventually(t, "the sentinel knows the replica", func() bool {
+		reply, err := sentinel.Do(t.Context(), "SENTINEL", "REPLICAS", "lane").Slice()
+		return err == nil && len(reply) == 1 && strings.Contains(second.Info(t.Context(), "replication").Val(), "master_link_status:up")
+	})
+
+	shared := openRedis(t, limit.RedisConfig{
+		URL:   fmt.Sprintf("redis://:data@127.0.0.1:%d/0?master_name=lane&sentinel_password=watch", ports[2]),
+		Probe: 50 * time.Millisecond, Timeout: time.Second,
+	})
+	eventually(t, "redis is found through the sentinel", shared.Up)
+	l := counted(t, shared)
+	before := header(admitted(t, l, asking()), "x-ratelimit-remaining-requests")
+	replicated(t, first)
+	if err := master.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	_, _ = l.Reserve(t.Context(), &limit.Query{}) // finds it gone
+	if shared.Up() {
+		t.Error("nobody noticed that the master is gone")
+	}
+	eventually(t, "the replica is found", shared.Up)
+	t.Logf("limits were shared again %s after the master had died", time.Since(killed).Round(time.Millisecond))
+	after := header(admitted(t, l, asking()), "x-ratelimit-remaining-requests")
+	if before != "6" || after != "5" {
+		t.Errorf("%s of ten requests were left before, %s after one more", before, after)
+	}
+	remaining(t, l, "920") // and ten tokens are set aside for each of the two
+}
+
+// replicated waits until the replica has all that the master has.
+func replicated(t *testing.T, master *redis.Client) {
+	t.Helper()
+	c := master.Conn() // the wait is for what this connection wrote, and with it for all before
+	defer c.Close()
+	if err := c.Set(t.Context(), "warmlane:test", 1, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Wait(t.Context(), 1, 5*time.Second).Result(); n != 1 || err != nil {
+		t.Fatalf("%d replicas have it all (%v)", n, err)
+	}
+}
