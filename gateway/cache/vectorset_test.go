@@ -101,12 +101,27 @@ func (v *vectors) any(c *server.Peer, _ string, args []string) {
 func realVectorSets(t *testing.T) string {
 	t.Helper()
 	program := cmp.Or(os.Getenv("WARMLANE_REDIS8"), "redis-server")
+	if major := versionOf(t, program); major < 8 {
+		t.Skipf("no redis-server of version 8 or later, this one is of %d", major)
+	}
+	return startRedis(t, program)
+}
+
+// versionOf is the major version of a redis-server, 0 where there is none.
+func versionOf(t *testing.T, program string) int {
+	t.Helper()
 	told, err := exec.CommandContext(t.Context(), program, "--version").Output()
+	if err != nil {
+		return 0
+	}
 	_, version, _ := strings.Cut(string(told), "v=")
 	major, _, _ := strings.Cut(version, ".")
-	if n, _ := strconv.Atoi(major); err != nil || n < 8 {
-		t.Skipf("no redis-server of version 8 or later: %s%v", told, err)
-	}
+	n, _ := strconv.Atoi(major)
+	return n
+}
+
+func startRedis(t *testing.T, program string) string {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "redis")
 	process := exec.CommandContext(t.Context(), program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
 	if err := process.Start(); err != nil {
@@ -122,6 +137,48 @@ func realVectorSets(t *testing.T) string {
 	}
 	t.Fatal("redis-server does not start")
 	return ""
+}
+
+// A Redis without vector sets keeps the answers, and each gateway finds similar questions among those that it has brought itself.
+func TestVectorSets_OlderRedisKeepsTheAnswers(t *testing.T) {
+	if major := versionOf(t, "redis-server"); major == 0 || major >= 8 {
+		t.Skipf("no redis-server before version 8, this one is of %d", major)
+	}
+	url := startRedis(t, "redis-server")
+	gateway := func() *Cache {
+		c, err := New(Options{Redis: config.Redis{URL: config.NewSecret(url)}, Vectors: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	a, b, r := gateway(), gateway(), semantic("r")
+	question := func(c *Cache, text string) *Question {
+		q := c.Ask(r, "/", "", "", []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))
+		q.Wording()
+		return q
+	}
+	red := question(a, "red")
+	f, _ := red.Board()
+	if got, _ := red.Similar(t.Context(), about(r, 0, 0, 0).vector, time.Now()); got != nil {
+		t.Fatalf("there is an answer: %s", got.Body)
+	}
+	rec := f.Record()
+	rec.Write([]byte("red"))
+	rec.End(true, time.Now())
+	if got, near := question(a, "what").Similar(t.Context(), about(r, 0, 0, 10).vector, time.Now()); got == nil || string(got.Body) != "red" {
+		t.Errorf("the gateway that brought it finds %v, %g near", got, near)
+	}
+	if got, _ := question(b, "what").Similar(t.Context(), about(r, 0, 0, 10).vector, time.Now()); got != nil {
+		t.Errorf("another gateway finds %s", got.Body)
+	}
+	if got, ok := question(b, "red").Answer(t.Context(), time.Now()); !ok {
+		t.Errorf("the answer is not in Redis: %v", got)
+	}
+	if !a.wordings.(*vectorSets).lacking() {
+		t.Error("it is asked for vector sets again")
+	}
 }
 
 // Two gateways share what they know of similar questions where Redis has vector sets.
