@@ -40,24 +40,11 @@ type stored struct {
 }
 
 func openRedis(cfg *config.Redis, log *slog.Logger) (*shared, error) {
-	o, err := config.RedisOptions(cfg.URL.Reveal(), redisPatience)
+	client, err := cfg.Client(redisPatience)
 	if err != nil {
 		return nil, fmt.Errorf("redis for the answer cache: %w", err)
 	}
-	trusts, err := cfg.TLSConfig()
-	if err != nil {
-		return nil, fmt.Errorf("redis for the answer cache: %w", err)
-	}
-	if trusts != nil && o.TLSConfig != nil {
-		o.TLSConfig = trusts
-	}
-	s := &shared{log: log}
-	if cfg.Cluster {
-		s.client = redis.NewClusterClient(o.Cluster())
-	} else {
-		s.client = redis.NewUniversalClient(o)
-	}
-	return s, nil
+	return &shared{client: client, log: log}, nil
 }
 
 func nameOf(rule string, k Key) string { return redisPrefix + rule + ":" + k.String() }

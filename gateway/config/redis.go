@@ -57,6 +57,25 @@ func RedisOptions(text string, timeout time.Duration) (*redis.UniversalOptions, 
 	}, nil
 }
 
+// Client makes a client of the configured Redis, for all but limits, which have their own way of waiting. Nothing connects yet.
+func (r *Redis) Client(patience time.Duration) (redis.UniversalClient, error) {
+	o, err := RedisOptions(r.URL.Reveal(), patience)
+	if err != nil {
+		return nil, err
+	}
+	trusts, err := r.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	if trusts != nil && o.TLSConfig != nil {
+		o.TLSConfig = trusts
+	}
+	if r.Cluster {
+		return redis.NewClusterClient(o.Cluster()), nil
+	}
+	return redis.NewUniversalClient(o), nil
+}
+
 // TLSConfig returns what rediss:// trusts, nil for the system's authorities.
 func (r *Redis) TLSConfig() (*tls.Config, error) {
 	if r.CA == "" {

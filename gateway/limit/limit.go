@@ -32,19 +32,12 @@ type Config struct {
 // over the same Memory and Redis, and what the old one counted stays.
 type Limiter struct {
 	rules    []*rule
-	prices   []modelPrice
-	currency string
+	prices   config.Prices
 	memory   *Memory
 	shared   *Redis
 	onRefuse func(string, bool)
 	reads    bool // some limit counts tokens
 	calls    sync.Pool
-}
-
-// modelPrice is the price of the models that globs name.
-type modelPrice struct {
-	models []string
-	price  price
 }
 
 // call is the scratch space of one Reserve.
@@ -57,7 +50,7 @@ type call struct {
 
 // New makes a limiter. Without shared the buckets live in cfg.Memory. Its error names the limit that cannot be applied.
 func New(cfg Config, shared *Redis) (*Limiter, error) {
-	l := &Limiter{memory: cfg.Memory, shared: shared, onRefuse: cfg.OnRefuse, currency: cfg.Prices.Currency}
+	l := &Limiter{memory: cfg.Memory, shared: shared, onRefuse: cfg.OnRefuse, prices: cfg.Prices}
 	if l.memory == nil {
 		l.memory = NewMemory(0, nil)
 	}
@@ -70,7 +63,7 @@ func New(cfg Config, shared *Redis) (*Limiter, error) {
 			return nil, fmt.Errorf("two limits are named %q", c.Name)
 		}
 		names[c.Name] = true
-		r, err := newRule(c, l.currency)
+		r, err := newRule(c, l.prices.Currency)
 		if err != nil {
 			return nil, err
 		}
@@ -78,13 +71,6 @@ func New(cfg Config, shared *Redis) (*Limiter, error) {
 		for i := range r.shapes {
 			l.reads = l.reads || r.shapes[i].measure.isTokens() || r.shapes[i].measure == cost
 		}
-	}
-	for _, p := range cfg.Prices.Models {
-		m := modelPrice{p.Models, price{p.Input, p.Cached, p.Output}}
-		if m.price.cached == 0 {
-			m.price.cached = m.price.input
-		}
-		l.prices = append(l.prices, m)
 	}
 	l.calls.New = func() any { return new(call) }
 	return l, nil
@@ -188,7 +174,7 @@ func (l *Limiter) add(c *call, r *rule, q *Query, now time.Time, whole bool) {
 		s := &r.shapes[i]
 		p := s.periodAt(now)
 		a := ask{rate: s.rateOf(whole), shape: s, rule: r, soft: !r.cfg.Enforce}
-		a.amount = s.measure.amount(use, l.priceOf(q.Model))
+		a.amount = s.measure.amount(use, l.prices.Of(q.Model))
 		a.need = a.units(a.amount)
 		switch {
 		case s.measure == concurrency:
@@ -223,14 +209,4 @@ func (l *Limiter) output(c *call, r *rule, q *Query) int {
 		c.strict = r.cfg.MaxOutput
 	}
 	return choices * r.cfg.MaxOutput
-}
-
-// priceOf returns the price of a model; free where none is named.
-func (l *Limiter) priceOf(model string) *price {
-	for i := range l.prices {
-		if config.AnyGlob(l.prices[i].models, model) {
-			return &l.prices[i].price
-		}
-	}
-	return new(price)
 }

@@ -90,22 +90,8 @@ type Use struct {
 	Recalled bool
 }
 
-// price is what a million tokens cost, in the currency; one token costs as many millionths of it.
-type price struct{ input, cached, output float64 }
-
-// of returns the cost of u in millionths of the currency, rounded up.
-func (p *price) of(u Use) int64 {
-	cached := min(max(0, u.Cached), u.Input)
-	micros := float64(u.Input-cached)*p.input + float64(cached)*p.cached + float64(u.Output)*p.output
-	n := int64(micros)
-	if float64(n) < micros {
-		n++
-	}
-	return n
-}
-
 // amount returns how much of the measure u is.
-func (m measure) amount(u Use, p *price) int64 {
+func (m measure) amount(u Use, p *config.Price) int64 {
 	switch m {
 	case requests, concurrency:
 		return 1
@@ -116,7 +102,7 @@ func (m measure) amount(u Use, p *price) int64 {
 	case outputTokens:
 		return int64(u.Output)
 	case cost:
-		return p.of(u)
+		return p.Cost(u.Input, u.Cached, u.Output)
 	default:
 		panic(fmt.Sprintf("BUG: unknown measure %d", m))
 	}

@@ -88,7 +88,7 @@ func (r *Reservation) Settle(u Use, complete bool) {
 	if complete {
 		r.limiter.memory.outputs.observe(r.model, u.Output/r.choices)
 	}
-	p := r.limiter.priceOf(r.model)
+	p := r.limiter.prices.Of(r.model)
 	r.pay(u, p)
 	changes := make([]change, 0, len(r.claims))
 	for i := range r.claims {
@@ -115,7 +115,7 @@ func (r *Reservation) Settle(u Use, complete bool) {
 }
 
 // pay counts in Redis what the request used while it was away.
-func (r *Reservation) pay(u Use, p *price) {
+func (r *Reservation) pay(u Use, p *config.Price) {
 	if len(r.owed) == 0 {
 		return
 	}
