@@ -29,6 +29,7 @@ func (c *checker) run() Faults {
 		c.limits(c.cfg.Limits)
 		c.guard(c.cfg.Guard)
 		c.prices(&c.cfg.Prices)
+		c.usage(&c.cfg.Usage)
 		c.caches(c.cfg.Cache)
 	}
 	slices.SortStableFunc(c.faults, func(a, b Fault) int {

@@ -23,9 +23,7 @@ func (c *checker) limit(at string, l *Limit) {
 		}
 	}
 	c.bounds(at, l)
-	if _, err := time.LoadLocation(l.Zone); err != nil || l.Zone == "" || l.Zone == "Local" {
-		c.fault(at+".zone", fmt.Sprintf("there is no time zone %q", l.Zone), "write a name such as UTC or Asia/Shanghai")
-	}
+	c.zone(at+".zone", l.Zone)
 	c.oneOf(at+".reserve", l.Reserve, []string{ReserveExpected, ReserveStrict})
 	c.oneOf(at+".redis_down", l.RedisDown, []string{RedisAllow, RedisRefuse})
 	c.oneOf(at+".cached", l.Cached, []string{CachedRequests, CachedNothing})
@@ -67,6 +65,13 @@ func (c *checker) rates(at string, rates []Rate) {
 			c.fault(fmt.Sprintf("%s[%d]", at, i), "a second rate for the same unit of time", "keep the lower one")
 		}
 		seen[r.Per] = true
+	}
+}
+
+// zone checks the name of a time zone.
+func (c *checker) zone(path, name string) {
+	if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
+		c.fault(path, fmt.Sprintf("there is no time zone %q", name), "write a name such as UTC or Asia/Shanghai")
 	}
 }
 

@@ -114,18 +114,18 @@ func (c *checker) redis(r *Redis) {
 func (c *checker) observe(o *Observe) {
 	c.oneOf("observe.log.level", o.Log.Level, []string{"debug", "info", "warn", "error"})
 	c.oneOf("observe.log.format", o.Log.Format, []string{"json", "text"})
-	c.traceFile(o.TraceFile)
+	c.newFile("observe.trace_file", o.TraceFile)
 }
 
-// traceFile checks that the file can be there. Whether it may be written is seen when it is opened.
-func (c *checker) traceFile(path string) {
+// newFile checks that the file can be there. Whether it may be written is seen when it is opened.
+func (c *checker) newFile(key, path string) {
 	if path == "" {
 		return
 	}
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		c.fault("observe.trace_file", fmt.Sprintf("there is no folder %s", dir), "make the folder, or name a file in one that exists")
+		c.fault(key, fmt.Sprintf("there is no folder %s", dir), "make the folder, or name a file in one that exists")
 	} else if info, err := os.Stat(path); err == nil && info.IsDir() {
-		c.fault("observe.trace_file", fmt.Sprintf("%s is a folder", path), "name a file in it")
+		c.fault(key, fmt.Sprintf("%s is a folder", path), "name a file in it")
 	}
 }

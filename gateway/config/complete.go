@@ -17,6 +17,7 @@ func (c *Config) complete() {
 	c.Server.TLS.Key = inDir(dir, c.Server.TLS.Key)
 	c.Redis.CA = inDir(dir, c.Redis.CA)
 	c.Observe.TraceFile = inDir(dir, c.Observe.TraceFile)
+	c.Usage.File = inDir(dir, c.Usage.File)
 	for i := range c.Pools {
 		for _, file := range []*string{&c.Pools[i].TLS.CA, &c.Pools[i].TLS.Cert, &c.Pools[i].TLS.Key} {
 			*file = inDir(dir, *file)

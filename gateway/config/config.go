@@ -21,6 +21,7 @@ type Config struct {
 	Routes    []Route     `yaml:"routes"`
 	Limits    []Limit     `yaml:"limits"`
 	Prices    Prices      `yaml:"prices"`
+	Usage     Usage       `yaml:"usage"`
 	Guard     []GuardRule `yaml:"guard"`
 	Cache     []CacheRule `yaml:"cache"`
 	Observe   Observe     `yaml:"observe"`

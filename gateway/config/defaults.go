@@ -25,6 +25,7 @@ func defaults() Config {
 			LameDuck:       seconds(5),
 			TrustedProxies: []netip.Prefix{},
 		},
+		Usage:   Usage{KeepDays: 90, Zone: "UTC"},
 		Observe: Observe{Log: Log{Level: "info", Format: "json"}},
 	}
 }

@@ -94,6 +94,9 @@ func TestSample_ShowsTheDefaults(t *testing.T) {
 	if !reflect.DeepEqual(s, want.Server) {
 		t.Errorf("server:\n got %+v\nwant %+v", s, want.Server)
 	}
+	if cfg.Usage != want.Usage {
+		t.Errorf("usage:\n got %+v\nwant %+v", cfg.Usage, want.Usage)
+	}
 	if cfg.Observe != want.Observe {
 		t.Errorf("observe:\n got %+v\nwant %+v", cfg.Observe, want.Observe)
 	}
