@@ -41,6 +41,7 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
 	mux.Handle("POST", "/admin/v1/limits/top-up", g.topUp)
+	mux.Handle("GET", "/admin/v1/usage", g.reportUsage)
 	mux.Handle("GET", "/admin/v1/providers", g.listProviders)
 	mux.Handle("GET", "/admin/v1/config", func(*console.Call) (any, *failure.Error) { return g.describeConfig(), nil })
 	mux.Handle("POST", "/admin/v1/reload", g.reloadNow)

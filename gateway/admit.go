@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/warmlane/warmlane/gateway/api"
@@ -65,28 +66,48 @@ func (x *exchange) settleLimits(fail *failure.Error) {
 	if x.place == nil {
 		return
 	}
-	x.place.Settle(x.used(), fail == nil)
+	used, _ := x.used()
+	x.place.Settle(used, fail == nil)
 }
 
-// used is what the request used, by the engine's count where it told one and by our own elsewhere. One that no engine has answered,
-// or answered with an error, used nothing.
-func (x *exchange) used() limit.Use {
+// used is what the request used, by the engine's count where it told one and by our own elsewhere: estimated says that some of it is. One
+// that no engine has answered, or answered with an error, used nothing.
+func (x *exchange) used() (u limit.Use, estimated bool) {
 	if x.recited {
-		return limit.Use{Recalled: true}
+		return limit.Use{Recalled: true}, false
 	}
-	if x.relay == nil || x.relay.Attempt.Head.StatusCode() >= 400 {
-		return limit.Use{}
+	if x.relay == nil || x.relay.Attempt.Head.StatusCode() >= 400 || !works(x.ep.Family) {
+		return limit.Use{}, false
 	}
-	u := limit.Use{Input: x.usage.Prompt, Cached: max(0, x.usage.Cached), Output: x.usage.Output}
+	u = limit.Use{Input: x.usage.Prompt, Cached: max(0, x.usage.Cached), Output: x.usage.Output}
 	if u.Input < 0 {
-		u.Input = x.expected
+		u.Input = x.ownPrompt()
+		estimated = u.Input > 0
 	}
 	if u.Output < 0 && writes(x.ep.Family) {
 		u.Output = len(x.whole) / bytesPerToken
 		if x.relay.Stream != nil {
 			u.Output = x.relay.Stream.Counted
 		}
+		estimated = estimated || u.Output > 0
 	}
 	u.Output = max(0, u.Output)
-	return u
+	return u, estimated
+}
+
+// works says whether an answer of the family costs an engine tokens: those that count tokens, and those of before, do not.
+func works(f api.Family) bool {
+	switch f {
+	case api.CountTokens, api.Tokenize, api.Detokenize, api.ResponseByID:
+		return false
+	}
+	return true
+}
+
+// ownPrompt is our own count of the prompt's tokens.
+func (x *exchange) ownPrompt() int {
+	if x.expected == 0 && x.prompt.Tokens == 0 && x.view != nil && x.route != nil {
+		x.expected = x.estimatePrompt()
+	}
+	return cmp.Or(x.expected, x.prompt.Tokens)
 }

@@ -176,6 +176,7 @@ func (x *exchange) end(fail *failure.Error) {
 	x.keepAnswer(fail == nil, now)
 	x.settleLease(fail, now)
 	x.settleLimits(fail)
+	x.account(fail)
 	x.g.bodies.release(&x.ctx.Request.Header)
 	x.record(fail, now)
 	x.g.leave(x)

@@ -111,6 +111,7 @@ func keepFixed(cfg, old *config.Config) (kept []string) {
 	kept = fixed(kept, "server.max_header", &is.MaxHeader, was.MaxHeader)
 	kept = fixed(kept, "observe.log.format", &cfg.Observe.Log.Format, old.Observe.Log.Format)
 	kept = fixed(kept, "observe.trace_file", &cfg.Observe.TraceFile, old.Observe.TraceFile)
+	kept = fixed(kept, "usage", &cfg.Usage, old.Usage)
 	if is.TLS.Enabled() != was.TLS.Enabled() {
 		kept = fixed(kept, "server.tls", &is.TLS, was.TLS)
 	}

@@ -54,11 +54,11 @@ func (f *fileRig) put(t *testing.T, name, text string) {
 }
 
 // admin asks the admin listener.
-func (r *rig) admin(method, path, body string) reply {
+func (r *rig) admin(method, path, body string, header ...string) reply {
 	r.t.Helper()
 	to := *r
 	to.URL = r.Admin
-	return to.do(method, path, body)
+	return to.do(method, path, body, header...)
 }
 
 // reload puts a configuration into force.

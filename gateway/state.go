@@ -20,6 +20,7 @@ import (
 	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/observe"
 	"github.com/warmlane/warmlane/gateway/route"
+	"github.com/warmlane/warmlane/gateway/usage"
 )
 
 // state is everything that a configuration makes. It is not changed; a request sees one state from its beginning to its end.
@@ -33,6 +34,7 @@ type state struct {
 	providers map[string]*outside
 	redis     *redis // nil: none
 	answers   *cache.Cache
+	usage     *usage.Book
 	started   time.Time
 
 	// Gateway.mu guards what follows.
@@ -86,6 +88,8 @@ func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 		s.redis, err = g.openRedis(cfg.Redis, old.redis)
 		errs = append(errs, err)
 		s.answers, err = g.openAnswers(cfg, old)
+		errs = append(errs, err)
+		s.usage, err = g.openUsage(cfg, old)
 		errs = append(errs, err)
 	}
 	s.limits, err = limit.New(limit.Config{Limits: cfg.Limits, Prices: cfg.Prices, Memory: g.buckets, OnRefuse: g.metrics.LimitRefused}, s.redis.store())

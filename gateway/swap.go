@@ -37,6 +37,9 @@ func (s *state) parts() map[part]struct{} {
 	if s.answers != nil {
 		all[s.answers] = struct{}{}
 	}
+	if s.usage != nil {
+		all[s.usage] = struct{}{}
+	}
 	return all
 }
 

@@ -22,8 +22,14 @@ import (
 // runEndpoint runs the command alone, as main would, against an admin listener.
 func runEndpoint(t *testing.T, admin string, args ...string) (string, error) {
 	t.Helper()
+	return runAgainst(t, &EndpointCmd{}, admin, args...)
+}
+
+// runAgainst runs a command alone against an admin listener.
+func runAgainst(t *testing.T, cmd any, admin string, args ...string) (string, error) {
+	t.Helper()
 	var out bytes.Buffer
-	parser, err := kong.New(&EndpointCmd{}, kong.Writers(&out, io.Discard), kong.BindTo(t.Context(), (*context.Context)(nil)))
+	parser, err := kong.New(cmd, kong.Writers(&out, io.Discard), kong.BindTo(t.Context(), (*context.Context)(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type commands struct {
 	Check    CheckCmd    `cmd:"" help:"Check a configuration file and print its routes."`
 	Key      KeyCmd      `cmd:"" help:"Make, digest and list API keys."`
 	Endpoint EndpointCmd `cmd:"" help:"Show, drain, disable or enable endpoints of a running gateway."`
+	Usage    UsageCmd    `cmd:"" help:"Show what consumers, apps and models have used, from a running gateway."`
 	Demo     DemoCmd     `cmd:"" help:"Compare policies on simulated replicas, with real traffic through the real gateway."`
 	Sweep    SweepCmd    `cmd:"" help:"Compare policies in virtual time, thousands of times faster than real."`
 	Plan     PlanCmd     `cmd:"" help:"Tell from recorded traffic how many replicas each policy needs for a service level."`

@@ -7,10 +7,9 @@ import (
 
 // Usage says how the use by consumers, apps and models is counted.
 type Usage struct {
-	File      string `yaml:"file"`       // keeps the counts where there is no Redis; "" = memory does, until a restart
-	KeepDays  int    `yaml:"keep_days"`  // how long the counts of a day are kept
-	Zone      string `yaml:"zone"`       // whose midnights begin days, such as Asia/Shanghai
-	AppHeader string `yaml:"app_header"` // header that names the calling app where the model's name does not; "" = none
+	File     string `yaml:"file"`      // keeps the counts where there is no Redis; "" = memory does, until a restart
+	KeepDays int    `yaml:"keep_days"` // how long the counts of a day are kept
+	Zone     string `yaml:"zone"`      // whose midnights begin days, such as Asia/Shanghai
 }
 
 // mostDays are ten years, more than anybody asks for.
@@ -30,8 +29,5 @@ func (c *checker) usage(u *Usage) {
 		c.fault("usage.keep_days", fmt.Sprintf("must be 1 to %d", mostDays), "write a number of days, such as 90")
 	}
 	c.zone("usage.zone", u.Zone)
-	if u.AppHeader != "" && !isToken(u.AppHeader) {
-		c.fault("usage.app_header", fmt.Sprintf("%q is no name of a header", u.AppHeader), "write a name such as x-app")
-	}
 	c.newFile("usage.file", u.File)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -46,6 +48,36 @@ func (c *Call) Decode(v any) *failure.Error {
 	default:
 		return failure.Newf(failure.BadRequest, "The body cannot be read: %s.", strings.TrimPrefix(err.Error(), "json: "))
 	}
+}
+
+// Query returns the parameters of the query. Names that are not among known are failures: a slip must not widen what is asked for.
+func (c *Call) Query(known ...string) (url.Values, *failure.Error) {
+	all, err := url.ParseQuery(string(c.ctx.URI().QueryString()))
+	if err != nil {
+		return nil, failure.New(failure.BadRequest, "The query cannot be read: write special characters as %40 and the like.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !slices.Contains(known, name) {
+			return nil, failure.Bad(name, "There is no parameter %q here. There are: %s.", name, strings.Join(known, ", "))
+		}
+	}
+	return all, nil
+}
+
+// Accepts reports whether the caller names the media type as one that it takes.
+func (c *Call) Accepts(mediaType string) bool {
+	for part := range strings.SplitSeq(string(c.ctx.Request.Header.Peek("Accept")), ",") {
+		if kind, _, _ := strings.Cut(part, ";"); strings.EqualFold(strings.TrimSpace(kind), mediaType) {
+			return true
+		}
+	}
+	return false
+}
+
+// Document is an answer that is no JSON; browsers save it under its name.
+type Document struct {
+	Type, Name string
+	Body       []byte
 }
 
 // match compares the parts of a path, still escaped, with the pattern's.

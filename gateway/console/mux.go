@@ -17,7 +17,7 @@ import (
 // Root is the path under which the admin API lies.
 const Root = "/admin/v1/"
 
-// Handler answers a call with a value that is sent as JSON (nil = an answer without a body) or with a failure.
+// Handler answers a call with a value that is sent as JSON (nil = an answer without a body; a *Document as it is) or with a failure.
 type Handler func(c *Call) (any, *failure.Error)
 
 // Config configures a Mux.
@@ -105,6 +105,12 @@ func (m *Mux) answerAPI(ctx *fasthttp.RequestCtx) {
 	value, fail := m.call(ctx)
 	if fail == nil && value == nil {
 		ctx.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	if d, ok := value.(*Document); ok && fail == nil {
+		ctx.SetContentType(d.Type)
+		ctx.Response.Header.Set("Content-Disposition", `attachment; filename="`+d.Name+`"`)
+		ctx.SetBody(d.Body)
 		return
 	}
 	var body []byte

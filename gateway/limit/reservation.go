@@ -72,7 +72,7 @@ func (a *ask) claim() claim {
 }
 
 // used returns the units that u is.
-func (c *claim) used(u Use, p *price) int64 {
+func (c *claim) used(u Use, p *config.Price) int64 {
 	if u.Recalled && c.free {
 		return 0
 	}

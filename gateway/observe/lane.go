@@ -15,6 +15,7 @@ type laneKey struct{ model, pool string }
 type Lane struct {
 	key      laneKey
 	requests *prometheus.CounterVec
+	costs    *prometheus.CounterVec // only models with a price show there
 
 	retries                           prometheus.Counter
 	queue, ttft, interToken, duration prometheus.Observer
@@ -29,7 +30,7 @@ type Lane struct {
 func newLane(key laneKey, m *Metrics) *Lane {
 	model, pool := key.model, key.pool
 	return &Lane{
-		key: key, requests: m.requests, statuses: make(map[int]prometheus.Counter),
+		key: key, requests: m.requests, costs: m.costs, statuses: make(map[int]prometheus.Counter),
 		retries:         m.retries.WithLabelValues(model, pool),
 		queue:           m.queue.WithLabelValues(model, pool),
 		ttft:            m.ttft.WithLabelValues(model, pool),
@@ -64,6 +65,9 @@ func (l *Lane) record(r *Record) {
 	add(l.prompt, r.PromptTokens)
 	add(l.cached, r.CachedTokens)
 	add(l.output, r.OutputTokens)
+	if r.Cost > 0 {
+		l.costs.WithLabelValues(l.key.model, l.key.pool).Add(float64(r.Cost) / 1e6)
+	}
 	compare(l.promptPredicted, l.promptActual, r.PredictedPrompt, r.PromptTokens)
 	compare(l.cachedPredicted, l.cachedActual, r.PredictedCached, r.CachedTokens)
 }

@@ -18,10 +18,10 @@ type Metrics struct {
 
 	requests, failures, retries, denied, tokens, predictions, bytes, refusals, turnedAway *prometheus.CounterVec
 	queue, ttft, interToken, duration, embedding                                          *prometheus.HistogramVec
-	inFlight, reloadOK, reloadAt                                                          prometheus.Gauge
+	inFlight, reloadOK, reloadAt, usageAt                                                 prometheus.Gauge
 	redisUp, build                                                                        *prometheus.GaugeVec
 	passedOn, hedges                                                                      *prometheus.CounterVec
-	guarded, recalled                                                                     *prometheus.CounterVec
+	guarded, recalled, costs                                                              *prometheus.CounterVec
 
 	bytesIn, bytesOut prometheus.Counter
 	failed            map[string]prometheus.Counter // by failure label; not changed after NewMetrics
@@ -47,8 +47,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.define()
 	reg.MustRegister(
 		m.passedOn, m.hedges,
-		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled, m.embedding,
-		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.redisUp, m.build,
+		m.requests, m.failures, m.retries, m.denied, m.tokens, m.predictions, m.bytes, m.refusals, m.turnedAway, m.guarded, m.recalled, m.embedding, m.costs,
+		m.queue, m.ttft, m.interToken, m.duration, m.inFlight, m.reloadOK, m.reloadAt, m.usageAt, m.redisUp, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.bytesIn, m.bytesOut = m.bytes.WithLabelValues("in"), m.bytes.WithLabelValues("out")
@@ -68,6 +68,7 @@ func (m *Metrics) define() {
 	m.hedges = counters("hedges_total", "Requests whose first event was late in a pool that hedges, by what came of it: the second attempt won, lost (to the first) or failed (as the first did); "+
 		"none was made for want of budget (no_budget) or of an endpoint with room (no_room).", "pool", "outcome")
 	m.tokens = counters("tokens_total", "Tokens as the engines counted them: prompt, of these cached, output.", "model", "pool", "kind")
+	m.costs = counters("cost_total", "What requests cost by the configured prices, in their currency.", "model", "pool")
 	m.predictions = counters("predicted_tokens_total", "Tokens predicted before dispatch beside the engines' count, where both are known.", "model", "pool", "of", "kind")
 	m.bytes = counters("bytes_total", "Bytes of request bodies (in) and of answers (out).", "direction")
 	m.refusals = counters("limit_refusals_total", "Requests that a limit refused (enforced=true) or would have refused (enforced=false).", "limit", "enforced")
@@ -85,6 +86,7 @@ func (m *Metrics) define() {
 	m.inFlight = gauge("requests_in_flight", "Requests that are being served.")
 	m.reloadOK = gauge("config_reload_success", "1 if the configuration was right when it was last read, 0 if it was not and an earlier one is in force.")
 	m.reloadAt = gauge("config_last_success_timestamp_seconds", "When the configuration in force was read, in Unix time.")
+	m.usageAt = gauge("usage_saved_timestamp_seconds", "When all that had been counted for GET /admin/v1/usage was last saved, in Unix time.")
 	m.redisUp = gauges("redis_up", "1 while the shared store of limits answers, 0 while each gateway keeps them by itself.")
 	m.build = gauges("build_info", "1; the label tells the version.", "version")
 }
@@ -140,7 +142,7 @@ func (m *Metrics) forgetPool(name string) {
 		}
 	}
 	of := prometheus.Labels{"pool": name}
-	for _, v := range []*prometheus.CounterVec{m.requests, m.retries, m.denied, m.passedOn, m.hedges, m.tokens, m.predictions} {
+	for _, v := range []*prometheus.CounterVec{m.requests, m.retries, m.denied, m.passedOn, m.hedges, m.tokens, m.costs, m.predictions} {
 		v.DeletePartialMatch(of)
 	}
 	for _, v := range []*prometheus.HistogramVec{m.queue, m.ttft, m.interToken, m.duration} {
@@ -235,6 +237,9 @@ func (m *Metrics) Reloaded(ok bool, at time.Time) {
 		m.reloadAt.Set(float64(at.UnixMilli()) / 1000)
 	}
 }
+
+// UsageSaved tells when all counts of usage were saved.
+func (m *Metrics) UsageSaved(at time.Time) { m.usageAt.Set(float64(at.UnixMilli()) / 1000) }
 
 // NoRedis makes the metric of RedisUp vanish.
 func (m *Metrics) NoRedis() { m.redisUp.Reset() }

@@ -52,11 +52,12 @@ type Record struct {
 
 	Similarity float64 // of the question to which the answer belongs, where Cache is similar; else 0
 
-	PromptTokens    int // as the engine counted; -1 = unknown
-	CachedTokens    int // of these, found in the engine's cache; -1 = unknown
-	OutputTokens    int // -1 = unknown
-	PredictedPrompt int // our estimate of the prompt before it was sent; -1 = none made
-	PredictedCached int // tokens believed to be in the chosen endpoint's cache; -1 = none made
+	PromptTokens    int   // as the engine counted; -1 = unknown
+	CachedTokens    int   // of these, found in the engine's cache; -1 = unknown
+	OutputTokens    int   // -1 = unknown
+	Cost            int64 // by the configured prices, millionths of the currency
+	PredictedPrompt int   // our estimate of the prompt before it was sent; -1 = none made
+	PredictedCached int   // tokens believed to be in the chosen endpoint's cache; -1 = none made
 
 	Queue    time.Duration // waited in the pool's queue
 	TTFT     time.Duration // from the request's head to the first event or byte of the answer; -1 = none came

@@ -143,7 +143,7 @@ func table(t testing.TB, b *usage.Book, q usage.Query) string {
 		for _, d := range q.By {
 			text.WriteString(row.Key[d] + " ")
 		}
-		text.WriteString(fmt.Sprintln(row.Count))
+		fmt.Fprintln(&text, row.Count)
 	}
 	return text.String()
 }
