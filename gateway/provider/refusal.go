@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -79,14 +78,8 @@ func (r *refusal) fail(k failure.Kind, status int) *failure.Error {
 	return e
 }
 
-// readRetryAfter reads a Retry-After header: seconds, the only form that these providers use.
-func readRetryAfter(v []byte) time.Duration {
-	s, err := strconv.ParseFloat(strings.TrimSpace(string(v)), 64)
-	if err != nil {
-		return 0
-	}
-	return seconds(s)
-}
+// readRetryAfter reads a Retry-After header. Without a clock a date says nothing; these providers use seconds.
+func readRetryAfter(v []byte) time.Duration { return failure.ParseRetryAfter(v, time.Time{}) }
 
 // malformedAnswer is the failure of an answer that is not what the protocol says.
 func malformedAnswer(err error) *failure.Error {

@@ -162,13 +162,8 @@ func restTold(header func(name string) []byte, now time.Time) time.Duration {
 	if ms, err := strconv.ParseFloat(text(header, "Retry-After-Ms"), 64); err == nil {
 		return seconds(ms / 1000)
 	}
-	if v := text(header, "Retry-After"); v != "" {
-		if s, err := strconv.ParseFloat(v, 64); err == nil {
-			return seconds(s)
-		}
-		if t, err := http.ParseTime(v); err == nil {
-			return max(0, t.Sub(now))
-		}
+	if told := failure.ParseRetryAfter(header("Retry-After"), now); told > 0 {
+		return told
 	}
 	var rest time.Duration
 	for _, limit := range []string{"Requests", "Tokens"} {

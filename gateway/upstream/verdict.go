@@ -3,7 +3,6 @@ package upstream
 import (
 	"bytes"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -95,7 +94,7 @@ func judge(status int, retryAfter []byte, body []byte) *failure.Error {
 		e.Kind = failure.EngineGone
 	case status == 429 || status == 503 || status >= 500 && says(body, fullTexts):
 		e.Kind = failure.EngineRefused
-		e.RetryAfter = parseRetryAfter(retryAfter)
+		e.RetryAfter = failure.ParseRetryAfter(retryAfter, time.Now())
 	case status == 401 || status == 403:
 		// The credential is the gateway's: the caller must not take it for his own.
 		e.Message, e.Status, e.Body = "The inference engine refused the gateway's credential.", 0, nil
@@ -133,13 +132,4 @@ func words(body []byte, otherwise string) string {
 		}
 	}
 	return otherwise
-}
-
-// parseRetryAfter reads whole seconds, the only form that engines use.
-func parseRetryAfter(v []byte) time.Duration {
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(v)), 10, 16)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(n) * time.Second
 }
