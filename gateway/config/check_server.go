@@ -106,7 +106,9 @@ func (c *checker) redis(r *Redis) {
 	case r.Cluster && options.DB != 0:
 		c.fault("redis.cluster", "a Redis Cluster has no database but 0", "leave out the number at the end of the URL")
 	}
-	if _, err := r.TLSConfig(); err != nil {
+	ca := c.pem("redis.ca", r.CA)
+	r.ca = string(ca)
+	if _, err := r.TLSConfig(); ca != nil && err != nil {
 		c.fault("redis.ca", fmt.Sprintf("file %s cannot be used: %v", r.CA, err), "name a PEM file with the certificate of the authority")
 	}
 }

@@ -18,6 +18,8 @@ type Redis struct {
 	URL     Secret `yaml:"url,scalar"`
 	Cluster bool   `yaml:"cluster"` // the URL names nodes of a Redis Cluster
 	CA      string `yaml:"ca"`      // PEM file with the authorities that rediss:// trusts; "" = the system's
+
+	ca string // the file's content as it was checked
 }
 
 // Enabled reports whether a Redis is configured.
@@ -81,9 +83,12 @@ func (r *Redis) TLSConfig() (*tls.Config, error) {
 	if r.CA == "" {
 		return nil, nil
 	}
-	text, err := readSmall(r.CA, 1<<20)
-	if err != nil {
-		return nil, err
+	text := []byte(r.ca)
+	if r.ca == "" {
+		var err error
+		if text, err = readSmall(r.CA, 1<<20); err != nil {
+			return nil, err
+		}
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {

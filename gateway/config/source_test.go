@@ -9,6 +9,7 @@ import (
 
 const sourced = `
 server: {tls: {cert: tls/crt, key: tls/key}}
+redis: {url: "rediss://redis:6379", ca: ca}
 consumers: [{name: dify, keys: ["${file:secret}"]}]
 pools: [{name: m, endpoints: ["http://a:1"]}]
 `
@@ -20,6 +21,7 @@ func sourceIn(t *testing.T) (*Source, string) {
 	cert, key := certificate(t)
 	write(t, filepath.Join(dir, "warmlane.yaml"), []byte(sourced))
 	write(t, filepath.Join(dir, "secret"), []byte("sk-one\n"))
+	write(t, filepath.Join(dir, "ca"), cert)
 	write(t, filepath.Join(dir, "tls", "crt"), cert)
 	write(t, filepath.Join(dir, "tls", "key"), key)
 	s := &Source{Path: filepath.Join(dir, "warmlane.yaml")}
@@ -66,6 +68,7 @@ func TestSource_SeesChanges(t *testing.T) {
 	f("secret", replace("secret", "sk-two"))
 	f("empty secret", replace("secret", ""))
 	f("certificate", replace("tls/crt", "none"))
+	f("authority of Redis", replace("ca", "none"))
 	f("key", replace("tls/key", "none"))
 	f("removed", func(t *testing.T, dir string) {
 		if err := os.Remove(filepath.Join(dir, "secret")); err != nil {
@@ -78,6 +81,28 @@ func TestSource_SeesChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A renewed authority makes another Redis of it, so that a reload connects anew.
+func TestSource_RenewedAuthorityOfRedis(t *testing.T) {
+	s, dir := sourceIn(t)
+	before, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Load(); err != nil || again.Redis != before.Redis {
+		t.Errorf("the same file makes another Redis (%v)", err)
+	}
+	cert, _ := certificate(t)
+	write(t, filepath.Join(dir, "ca"), cert)
+	after, err := s.Load()
+	if err != nil || after.Redis == before.Redis {
+		t.Errorf("another file makes the same Redis (%v)", err)
+	}
+	write(t, filepath.Join(dir, "ca"), []byte("none"))
+	if _, err := s.Load(); err == nil || !strings.Contains(err.Error(), "redis.ca") {
+		t.Errorf("a file without a certificate is taken: %v", err)
+	}
 }
 
 // A ConfigMap is exchanged by moving a symbolic link, through which the files are seen.
