@@ -149,11 +149,12 @@ func unavailable(err error, last *failure.Error) *failure.Error {
 
 // tryServer sends the request to an engine and opens its answer.
 func (x *exchange) tryServer(s *upstream.Server, path string, body [][]byte, t config.Timeouts) *failure.Error {
-	return x.attemptAt(s, x.requestFor(path, body), t)
+	r := x.requestFor(path, body)
+	return x.attemptAt(s, &r, t)
 }
 
-func (x *exchange) requestFor(path string, body [][]byte) *upstream.Request {
-	return &upstream.Request{
+func (x *exchange) requestFor(path string, body [][]byte) upstream.Request {
+	return upstream.Request{
 		Method: x.ep.Method, Path: path, Query: queryOf(&x.ctx.Request.Header), Header: x.forward(), Body: body,
 		Elsewhere: x.elsewhere(),
 	}

@@ -23,14 +23,14 @@ const (
 func (x *exchange) tryEndpoint(p *pool, s *upstream.Server, body [][]byte) *failure.Error {
 	r := x.requestFor(x.ep.Path, body)
 	if p.hedging == nil || !x.view.Stream || x.rec.Tries > 0 {
-		return x.attemptAt(s, r, p.cfg.Timeouts)
+		return x.attemptAt(s, &r, p.cfg.Timeouts)
 	}
 	began, usual := time.Now(), max(time.Millisecond, x.lease.Usual())
 	late := p.hedging.request(usual)
 	if late > 0 {
-		return x.race(&hedge{x: x, p: p, r: *r, late: late, usual: usual, ended: make(chan struct{})}, s, r)
+		return x.race(&hedge{x: x, p: p, r: r, late: late, usual: usual, ended: make(chan struct{})}, s, &r)
 	}
-	fail := x.attemptAt(s, r, p.cfg.Timeouts)
+	fail := x.attemptAt(s, &r, p.cfg.Timeouts)
 	if fail == nil && x.relay.Stream != nil {
 		p.hedging.took(x.at.Sub(began), usual)
 	}
