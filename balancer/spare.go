@@ -4,7 +4,8 @@ import "time"
 
 // Spare is [Pool.Choose] for a second attempt of a request whose first one goes on. It gives a lease only where that takes nothing from
 // others, nil elsewhere: nobody waits in the queue, and an endpoint in service that the request was not sent to has room for it and would
-// begin with it within late. The request's conversation follows to that endpoint if the attempt brings a first token.
+// begin with it within late. The request's conversation follows to that endpoint if the attempt brings a first token. Spare may be called
+// beside the calls of the first attempt's lease.
 func (p *Pool) Spare(r *Request, late time.Duration, now time.Time) *Lease {
 	p.mu.Lock()
 	defer p.mu.Unlock()

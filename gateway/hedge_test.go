@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,12 +55,20 @@ func newDuel(t *testing.T, yaml string, engines int, script ...func(*visit)) *du
 
 func (d *duel) serve(i int, w http.ResponseWriter, r *http.Request) {
 	d.hits.Add(1)
+	body, err := io.ReadAll(r.Body) // only then does the server see its client leave
+	if err != nil {
+		return
+	}
 	id := r.Header.Get("X-Request-Id")
-	if !strings.HasPrefix(id, "late") {
+	switch {
+	case strings.Contains(string(body), `"probe"`):
+		status(400, `{"error":{"message":"no messages"}}`)(w, r)
+		return
+	case !strings.HasPrefix(id, "late"):
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		good(w, r)
 		return
 	}
-	_, _ = io.Copy(io.Discard, r.Body) // only then does the server see its client leave
 	v := &visit{url: d.urls[i], w: w, r: r, both: make(chan struct{})}
 	d.mu.Lock()
 	n := len(d.came[id])
@@ -92,7 +101,7 @@ func (d *duel) visits(id string) []string {
 func (d *duel) practise() {
 	d.t.Helper()
 	for i := range 200 {
-		if a := d.post(chat, streamChat, "X-Request-Id", fmt.Sprint("r", i)); a.status != 200 || a.body != delta+finish+done {
+		if a := d.post(chat, strings.Replace(streamChat, "hello", fmt.Sprint("hello ", i), 1), "X-Request-Id", fmt.Sprint("r", i)); a.status != 200 || a.body != delta+finish+done {
 			d.t.Fatalf("request %d: %d %v %s", i, a.status, a.err, a.body)
 		}
 	}
@@ -348,4 +357,64 @@ func TestHedge_NoMoreThanItsShare(t *testing.T) {
 	if n := d.metric(`warmlane_hedges_total{outcome="no_budget",pool="m"}`); n == "" || extra == 0 {
 		t.Errorf("%d were sent twice, %q were kept from it: nothing is shown", extra, n)
 	}
+}
+
+// A request that is sent twice counts once for limits: one at a time, and the tokens of the answer that was sent.
+func TestHedge_LimitsCountOnce(t *testing.T) {
+	d := newDuel(t, hedged+"limits: [{name: q, tokens: 10000000/total, concurrency: 1}]\n", 3,
+		(*visit).hang, func(v *visit) { events(v.w, delta, finish, usage, done) })
+	d.practise()
+	before := left(t, d.rig)
+	a := d.post(chat, streamChat, "X-Request-Id", "late")
+	if a.status != 200 || a.body != delta+finish+done || len(d.visits("late")) != 2 {
+		t.Fatalf("answered %d %s by %v", a.status, a.body, d.visits("late"))
+	}
+	d.settled(causes...)
+	if used := before - left(t, d.rig); used != 11 {
+		t.Errorf("%d tokens used, the engine told 11", used)
+	}
+}
+
+// An equal request that joins one which is sent twice gets its answer, and so does one that comes later.
+func TestHedge_CachedAnswersAreTheWinners(t *testing.T) {
+	joined := make(chan struct{})
+	d := newDuel(t, hedged+"cache: [{name: all}]\n", 3, (*visit).hang, func(v *visit) { <-joined; well(v) })
+	d.practise()
+	answers := make(chan reply, 2)
+	go func() { answers <- d.post(chat, streamChat, "X-Request-Id", "late") }()
+	await(t, "two attempts", func() bool { return len(d.visits("late")) == 2 })
+	go func() { answers <- d.post(chat, streamChat, "X-Request-Id", "late as well") }()
+	await(t, "an equal request", func() bool { return d.metric("warmlane_requests_in_flight") == "2" })
+	close(joined)
+	for range 2 {
+		if a := <-answers; a.status != 200 || a.err != nil || a.body != delta+finish+done {
+			t.Errorf("answered %d %v %s", a.status, a.err, a.body)
+		}
+	}
+	if a := d.post(chat, streamChat, "X-Request-Id", "late again"); a.header.Get("X-Warmlane-Cache") != "hit" || a.body != delta+finish+done {
+		t.Errorf("answered %s from the cache: %s", a.header.Get("X-Warmlane-Cache"), a.body)
+	}
+	if n := len(d.visits("late as well")) + len(d.visits("late again")); n > 0 {
+		t.Errorf("%d requests reached an engine that need not have", n)
+	}
+	d.settled(causes...)
+}
+
+// While no other engine serves, a late request stays where it is, and that is counted.
+func TestHedge_NobodyElseServes(t *testing.T) {
+	d := newDuel(t, hedged, 3, func(v *visit) { linger(150 * time.Millisecond); well(v) })
+	d.practise()
+	for _, u := range d.urls[1:] {
+		if a := d.admin("POST", "/admin/v1/endpoints/state", `{"pool":"m","url":"`+u+`","state":"draining"}`); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	a := d.post(chat, streamChat, "X-Request-Id", "late")
+	if a.status != 200 || a.body != delta+finish+done || len(d.visits("late")) != 1 || a.header.Get("X-Warmlane-Hedged") != "" {
+		t.Errorf("answered %d %s by %v", a.status, a.body, d.visits("late"))
+	}
+	if n := d.metric(`warmlane_hedges_total{outcome="no_room",pool="m"}`); n == "" || n == "0" {
+		t.Errorf("it is counted %q times", n)
+	}
+	d.settled(causes...)
 }

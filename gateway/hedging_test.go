@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/api"
+	"github.com/warmlane/warmlane/gateway/failure"
 )
 
 // The threshold is where a sorted list of the same ratios has it, within a band.
@@ -115,5 +117,15 @@ func TestDraft_Replays(t *testing.T) {
 	d.replay(&again)
 	if w := again.words; len(w) != 3 || string(w[0].text) != "hi" || string(w[1].name) != "f" || string(w[2].args) != "}" || !w[2].tool || w[0].tool {
 		t.Errorf("replayed %+v", w)
+	}
+}
+
+// A second attempt that panics has failed; the process and the first attempt go on.
+func TestHedge_PanicIsAFailure(t *testing.T) {
+	h := &hedge{x: &exchange{g: &Gateway{log: slog.New(slog.DiscardHandler)}}, ended: make(chan struct{})}
+	go h.run() // without a pool to go to
+	<-h.ended
+	if h.fail == nil || h.fail.Kind != failure.Internal {
+		t.Errorf("it ended with %v", h.fail)
 	}
 }
