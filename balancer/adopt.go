@@ -3,7 +3,8 @@ package balancer
 import "slices"
 
 // Adopt takes over what old has learned about endpoints with the same URL: speeds, index, health, last scrape and
-// admin state. Leases of old stay with old; its load is not taken over. Endpoints that old did not know start slowly.
+// admin state. Leases of old stay with old; of its load only [EndpointConfig.MaxConcurrency] hears. Endpoints that old did not know start
+// slowly.
 // Call it before p serves.
 func (p *Pool) Adopt(old *Pool) {
 	if old == nil || old == p {
@@ -25,6 +26,11 @@ func (p *Pool) Adopt(old *Pool) {
 		}
 		e.admin, e.speed, e.trust, e.scraped, e.epoch = was.admin, was.speed, was.trust, was.scraped, was.epoch
 		e.health, e.sent = was.health, was.sent
+		for _, n := range append(slices.Clone(was.older), was.held) {
+			if n == was.held || n.Load() > 0 {
+				e.older = append(e.older, n)
+			}
+		}
 		e.speed.heard = nil // peers tell old, and will tell p
 		e.health.fails = slices.Clone(was.health.fails)
 		e.health.probing = false

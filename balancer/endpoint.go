@@ -1,6 +1,9 @@
 package balancer
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // AdminState is what an operator wants of an endpoint.
 type AdminState uint8
@@ -36,6 +39,8 @@ type Endpoint struct {
 
 	admin AdminState
 	count counts
+	held  *atomic.Int64   // the requests in flight, for pools that adopt this one
+	older []*atomic.Int64 // those of the pools that were adopted, as far as they had any then
 	sent  uint64
 	whole []*Lease // of answers in one piece whose prefill is not believed done yet
 
@@ -87,6 +92,7 @@ func (e *Endpoint) init(index int, cfg EndpointConfig) {
 	}
 	e.index, e.cfg, e.trust = index, cfg, newTrust()
 	e.urlHash = hashSession(cfg.URL)
+	e.held = new(atomic.Int64)
 	e.speed.forget()
 }
 
@@ -98,8 +104,13 @@ func (e *Endpoint) Index() int { return e.index }
 
 func (e *Endpoint) waiting() int { return e.count.waiting() }
 
+// full tells that e takes no further request. After a reload the requests of the replaced pool, which came first, count as well.
 func (e *Endpoint) full() bool {
-	return e.cfg.MaxConcurrency > 0 && e.count.inFlight >= e.cfg.MaxConcurrency || e.inDoubt()
+	held := e.count.inFlight
+	for _, n := range e.older {
+		held += int(n.Load())
+	}
+	return e.cfg.MaxConcurrency > 0 && held >= e.cfg.MaxConcurrency || e.inDoubt()
 }
 
 // inDoubt is true while one request tries whether an endpoint that has refused for want of capacity takes any again.

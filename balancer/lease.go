@@ -55,6 +55,7 @@ func (p *Pool) begin(e *Endpoint, r *Request, now time.Time) *Lease {
 	p.noteSent(e, chain)
 	e.addLease(l)
 	e.count.inFlight++
+	e.held.Add(1)
 	e.count.pending += l.uncached
 	e.count.context += l.prompt
 	e.count.loose += l.loose
@@ -158,6 +159,7 @@ func (l *Lease) uncharge(now time.Time) {
 		}
 	}
 	e.count.inFlight--
+	e.held.Add(-1)
 	e.count.context -= l.prompt + l.relayed
 	e.count.loose -= l.loose + l.relayed
 }

@@ -40,7 +40,7 @@ type PoolConfig struct {
 type EndpointConfig struct {
 	// URL is the base URL, and the endpoint's identity over reloads.
 	URL string
-	// MaxConcurrency caps our requests in flight there; 0 means no cap.
+	// MaxConcurrency caps our requests in flight there, those of a pool that was adopted included; 0 means no cap.
 	MaxConcurrency int
 	// Weight is the endpoint's share for policies that honour one; 0 means 1. Speed is learned, not configured.
 	Weight float64

@@ -352,6 +352,57 @@ func TestPool_DrainingGetsNothingNew(t *testing.T) {
 	}
 }
 
+// A cap holds over both pools after a reload: the requests of the old one count, and what waits there goes first.
+func TestPool_AdoptKeepsTheCap(t *testing.T) {
+	capped := func(c *balancer.PoolConfig) {
+		c.Endpoints[0].MaxConcurrency = 2
+		c.Queue = balancer.QueueConfig{Max: 10, Wait: 10 * time.Second}
+	}
+	old := newFleet(t, "random", 1, capped)
+	first, second := old.send(t, prompt(1, 1, 0, 1)), old.send(t, prompt(1, 2, 0, 1))
+	waiting := old.join(t, &balancer.Request{})
+	f := newFleet(t, "random", 1, capped)
+	f.Adopt(old.Pool)
+	var full *balancer.Saturated
+	if _, err := f.Choose(&balancer.Request{}, f.now); !errors.As(err, &full) {
+		t.Fatalf("the new pool gives a lease beyond the cap: %v", err)
+	}
+	newcomer := f.join(t, &balancer.Request{})
+	later := newFleet(t, "random", 1, capped)
+	later.Adopt(f.Pool)
+	f.Due(f.now)
+	old.answer(first)
+	<-waiting.Done()
+	third, err := waiting.Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Due(f.now)
+	select {
+	case <-newcomer.Done():
+		t.Fatal("the place went to both")
+	default:
+	}
+	old.answer(second)
+	f.Due(f.now)
+	<-newcomer.Done()
+	fourth, err := newcomer.Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Choose(&balancer.Request{}, f.now); !errors.As(err, &full) {
+		t.Errorf("one of each pool, and a third: %v", err)
+	}
+	if _, err := later.Choose(&balancer.Request{}, f.now); !errors.As(err, &full) {
+		t.Errorf("one of each older pool, and one of the third: %v", err)
+	}
+	old.answer(third)
+	f.answer(fourth)
+	for range 2 {
+		later.send(t, prompt(1, 3, 0, 1))
+	}
+}
+
 func TestPool_AdoptKeepsWhatWasLearned(t *testing.T) {
 	old := newFleet(t, "warm", 2)
 	p := prompt(1, 1, 3, 30)

@@ -341,6 +341,42 @@ pools: [{name: m, endpoints: [{url: %q, max_concurrency: 1}], queue: {max: 10, w
 	}
 }
 
+// A cap holds over a reload: what is under way counts.
+func TestReload_KeepsTheCap(t *testing.T) {
+	s := newSlow(t)
+	yaml := func(more string) string {
+		return fmt.Sprintf(`
+server: {lame_duck: 0s, drain: 2s}
+pools: [{name: m, endpoints: [{url: %q, max_concurrency: 1}], probe_idle: false, queue: {max: 10%s}}]
+`, s.url, more)
+	}
+	f := newFileRig(t, yaml(""))
+	c := &crowd{rig: f.rig, replies: map[string]reply{}}
+	c.send("before", "", streamChat)
+	<-s.came
+	f.reload(yaml(", late: 1s"))
+	c.send("after", "", streamChat)
+	await(t, "the second to wait", func() bool { return f.queue().Length == 1 })
+	f.reload(yaml(", late: 2s"))
+	c.send("after two", "", streamChat)
+	await(t, "the third to wait", func() bool { return f.queue().Length == 1 })
+	for range 2 {
+		select {
+		case id := <-s.came:
+			t.Fatalf("%s came beyond the cap", id)
+		case s.release <- struct{}{}:
+		}
+		<-s.came
+	}
+	s.release <- struct{}{}
+	c.all.Wait()
+	for id, got := range c.replies {
+		if got.status != 200 || got.err != nil {
+			t.Errorf("%s: %d %v %s", id, got.status, got.err, got.body)
+		}
+	}
+}
+
 // What was learned of an endpoint that stays outlives reloads that change the pool around it, answers that end later included.
 func TestReload_KeepsAffinity(t *testing.T) {
 	urls := replicas(t, sim.Config{Model: "m"}, sim.Config{Model: "m"}, sim.Config{Model: "m"})
