@@ -33,7 +33,8 @@ func (r *result) quantile(q float64) time.Duration {
 // drive sends body for length: at rate a second whatever the answers (latency counts from when a request was due), or, when rate is 0,
 // one after the other on each connection.
 func drive(address string, body []byte, rate float64, conns int, length time.Duration) *result {
-	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+key+
+		"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	var next atomic.Int64
 	var mu sync.Mutex
 	all := &result{}
@@ -42,7 +43,7 @@ func drive(address string, body []byte, rate float64, conns int, length time.Dur
 	var workers sync.WaitGroup
 	for range conns {
 		workers.Go(func() {
-			w := &worker{address: address, request: request}
+			w := &worker{address: address, request: bytes.Clone(request)}
 			defer w.close()
 			var seen []time.Duration
 			var failed int
@@ -83,7 +84,7 @@ func drive(address string, body []byte, rate float64, conns int, length time.Dur
 
 type worker struct {
 	address string
-	request []byte
+	request []byte // it ends with the seed
 	conn    net.Conn
 	br      *bufio.Reader
 }
@@ -104,6 +105,7 @@ func (w *worker) once() error {
 		}
 		w.conn, w.br = c, bufio.NewReaderSize(c, 16<<10)
 	}
+	_ = strconv.AppendInt(w.request[:len(w.request)-len(seed)], time.Now().UnixNano(), 10) // no two requests are equal
 	_ = w.conn.SetDeadline(time.Now().Add(30 * time.Second))
 	_, err := w.conn.Write(w.request)
 	if err == nil {

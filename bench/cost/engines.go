@@ -14,6 +14,9 @@ import (
 
 const events = 51
 
+// seed ends every body: nanoseconds, written anew for each request.
+const seed = "1000000000000000000}"
+
 // engines are null upstreams: they read a request and answer at once with a canned text.
 type engines struct {
 	listeners []net.Listener
@@ -157,5 +160,5 @@ func requestBody(prompt int, stream bool) []byte {
 	if prompt < len(paragraph) {
 		text = paragraph[:prompt]
 	}
-	return fmt.Appendf(nil, `{"model":"null","stream":%v,"messages":[{"role":"user","content":"%s"}],"max_tokens":100}`, stream, text)
+	return fmt.Appendf(nil, `{"model":"null","stream":%v,"messages":[{"role":"user","content":"%s"}],"max_tokens":100,"seed":`+seed, stream, text)
 }

@@ -6,6 +6,9 @@
 // minus the engine's own, both measured in the same run by the same client.
 //
 //	go build -o bin/warmlane ./cmd/warmlane && go run ./bench/cost -binary bin/warmlane
+//
+// With -governed it measures instead what governing adds, at 500/s: a key, three limits, a content rule and the answer cache, in memory
+// and through a redis-server that it starts on loopback, against a gateway without any of it, all three in turns.
 package main
 
 import (
@@ -18,8 +21,13 @@ import (
 func main() {
 	binary := flag.String("binary", "bin/warmlane", "the gateway to measure")
 	seconds := flag.Float64("seconds", 5, "length of each row")
+	rulesToo := flag.Bool("governed", false, "compare a gateway with keys, limits, content rules and answer cache with one without, and nothing else")
 	flag.Parse()
-	if err := run(*binary, time.Duration(*seconds*float64(time.Second))); err != nil {
+	measures := run
+	if *rulesToo {
+		measures = governed
+	}
+	if err := measures(*binary, time.Duration(*seconds*float64(time.Second))); err != nil {
 		fmt.Fprintln(os.Stderr, "cost:", err)
 		os.Exit(1)
 	}
@@ -54,7 +62,7 @@ func run(binary string, length time.Duration) error {
 		return err
 	}
 	defer engines.close()
-	g, err := startGateway(binary, engines.urls())
+	g, err := startGateway(binary, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--pool", "null="+engines.urls())
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,9 @@ type gateway struct {
 	address string
 }
 
-// startGateway runs the binary in front of the engines and waits until it serves.
-func startGateway(binary, urls string) (*gateway, error) {
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--pool", "null="+urls)
+// startGateway runs the binary with these arguments of serve and waits until it answers.
+func startGateway(binary string, args ...string) (*gateway, error) {
+	cmd := exec.Command(binary, append([]string{"serve"}, args...)...) //nolint:gosec // who measures names the binary
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err

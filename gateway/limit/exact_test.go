@@ -64,7 +64,7 @@ func equalTheModel(t *testing.T, c *clock, l *limit.Limiter, limits []config.Lim
 	passed, arrivals := [2]int{}, [2]int{}
 	for start := time.Now(); arrivals[0]+arrivals[1] < enough && time.Since(start) < may; {
 		// Mostly bursts, some pauses, a rare long one.
-		c.Advance(time.Duration(random.ExpFloat64()*[...]float64{1, 1, 1, 1, 1, 1, 15, 100}[random.IntN(8)]*float64(pause)).Truncate(time.Microsecond))
+		c.Advance(time.Duration(random.ExpFloat64() * [...]float64{1, 1, 1, 1, 1, 1, 15, 100}[random.IntN(8)] * float64(pause)).Truncate(time.Microsecond))
 		slow := 0
 		if random.IntN(8) == 0 {
 			slow = 1

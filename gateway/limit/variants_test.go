@@ -29,7 +29,7 @@ func launch(t *testing.T, client *redis.Options, args ...string) (*exec.Cmd, *re
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("no redis-server on this machine")
 	}
-	c := exec.Command("redis-server", append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())...) //nolint:gosec // the test's own words
+	c := exec.Command("redis-server", append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
