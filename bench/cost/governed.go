@@ -19,7 +19,8 @@ const (
 )
 
 // rules are all that can govern a request, so wide that nothing is refused: a key, limits over second, minute and hour, of tokens and
-// of requests at a time, a content rule over both sides, and the answer cache, which no request hits as all differ.
+// of requests at a time, a content rule over both sides, and the answer cache, which no request hits as all differ. Usage is counted by
+// every gateway, also by the one that governs nothing.
 const rules = `
 consumers: [{name: bench, keys: [` + key + `]}]
 limits:
