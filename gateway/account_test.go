@@ -298,3 +298,56 @@ func TestUsage_RedisAway(t *testing.T) {
 	server.SetError("")
 	r.used("afterwards", "by=model", "m,1,0,0,0,9,0,2,0")
 }
+
+// A request that was sent twice is one, with what its winner used.
+func TestUsage_AHedgedRequestCountsOnce(t *testing.T) {
+	d := newDuel(t, hedged, 2, (*visit).hang, func(v *visit) { events(v.w, delta, finish, usage, done) })
+	d.practise()
+	d.post(chat, strings.Replace(streamChat, `"m"`, `"m@late-app"`, 1), "X-Request-Id", "late")
+	if n := len(d.visits("late")); n != 2 {
+		t.Fatalf("it came to %d engines", n)
+	}
+	d.used("twice sent", "app=late-app&"+byAll, ",late-app,m,m,m,1,0,0,0,9,4,2,0")
+	d.settled()
+}
+
+// Of a provider that tells no usage the prompt is counted here as well.
+func TestUsage_AProviderThatTellsNone(t *testing.T) {
+	url := engine(t, func(w http.ResponseWriter, _ *http.Request) { events(w, delta, finish, done) }).URL
+	r := newRig(t, "server: {lame_duck: 0s}\nproviders: [{name: out, base_url: '"+url+"/v1', keys: [k], models: [m]}]\n")
+	r.post(chat, streamChat)
+	r.used("no usage", byAll, ",,m,out,m,1,0,0,1,3,0,2,0")
+}
+
+// Requests end under the configuration that they began with, and so does their counting: nothing is lost when another Redis is named, or
+// when there is none any more.
+func TestUsage_ReloadToAnotherRedis(t *testing.T) {
+	came, wait := make(chan struct{}), make(chan struct{})
+	url := engine(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Slow") != "" {
+			close(came)
+			<-wait
+		}
+		_, _ = io.WriteString(w, answer)
+	}).URL
+	one, two := miniredis.RunT(t), miniredis.RunT(t)
+	yaml := strings.Replace(onePool, "ENGINES", "['"+url+"']", 1)
+	f := newFileRig(t, yaml+"redis: redis://"+one.Addr()+"\n")
+	var slow sync.WaitGroup
+	slow.Go(func() { f.post(chat, plainChat, "X-Slow", "1") })
+	<-came
+	f.post(chat, plainChat)
+	f.reload(yaml + "redis: redis://" + two.Addr() + "\nusage: {keep_days: 7}\n")
+	if lines := f.log("a change of this key waits for a restart"); len(lines) != 1 || lines[0]["key"] != "usage" {
+		t.Errorf("log %v", lines)
+	}
+	f.post(chat, plainChat)
+	f.used("in the second Redis", "by=model", "m,1,0,0,0,9,0,2,0")
+	close(wait)
+	slow.Wait()
+	f.reload(yaml)
+	f.used("in memory", "by=model")
+	day := "warmlane:usage:{" + time.Now().UTC().Format(time.DateOnly) + "}"
+	await(t, "two requests in the first Redis", func() bool { return one.HGet(day, `["","","m","m","m","requests"]`) == "2" })
+	await(t, "one in the second", func() bool { return two.HGet(day, `["","","m","m","m","requests"]`) == "1" })
+}

@@ -1,17 +1,20 @@
 package config
 
-// Of returns what the model costs: the first entry that names it, nothing where none does.
+// Of returns what the model costs: the first entry that names it; nil, which costs nothing, where none does.
 func (p *Prices) Of(model string) *Price {
 	for i := range p.Models {
 		if AnyGlob(p.Models[i].Models, model) {
 			return &p.Models[i]
 		}
 	}
-	return new(Price)
+	return nil
 }
 
 // Cost is what a request costs, in millionths of the currency, rounded up. cached is the part of input that came from a cache.
 func (p *Price) Cost(input, cached, output int) int64 {
+	if p == nil {
+		return 0
+	}
 	forCached := p.Cached
 	if forCached == 0 {
 		forCached = p.Input
