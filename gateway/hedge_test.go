@@ -131,6 +131,19 @@ func (d *duel) settled(never ...string) {
 	}
 }
 
+// drain takes endpoints out of service.
+func (d *duel) drain(which func(url string) bool) {
+	d.t.Helper()
+	for _, u := range d.urls {
+		if !which(u) {
+			continue
+		}
+		if a := d.admin("POST", "/admin/v1/endpoints/state", `{"pool":"m","url":"`+u+`","state":"draining"}`); a.status != 200 {
+			d.t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+}
+
 // causes are all that counts against an endpoint, and a client that left.
 var causes = []string{"client_gone", "refused", "reset", "server_error", "timeout", "stalled", "cut"}
 
@@ -404,11 +417,7 @@ func TestHedge_CachedAnswersAreTheWinners(t *testing.T) {
 func TestHedge_NobodyElseServes(t *testing.T) {
 	d := newDuel(t, hedged, 3, func(v *visit) { linger(150 * time.Millisecond); well(v) })
 	d.practise()
-	for _, u := range d.urls[1:] {
-		if a := d.admin("POST", "/admin/v1/endpoints/state", `{"pool":"m","url":"`+u+`","state":"draining"}`); a.status != 200 {
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-	}
+	d.drain(func(url string) bool { return url != d.urls[0] })
 	a := d.post(chat, streamChat, "X-Request-Id", "late")
 	if a.status != 200 || a.body != delta+finish+done || len(d.visits("late")) != 1 || a.header.Get("X-Warmlane-Hedged") != "" {
 		t.Errorf("answered %d %s by %v", a.status, a.body, d.visits("late"))
@@ -417,4 +426,36 @@ func TestHedge_NobodyElseServes(t *testing.T) {
 		t.Errorf("it is counted %q times", n)
 	}
 	d.settled(causes...)
+}
+
+// The next turn of a conversation finds what the engine that answered has in its cache: the prompt and the words of that answer, from its
+// first event on.
+func TestHedge_TheNextTurnFindsTheWinner(t *testing.T) {
+	words := func(who string) string { return strings.Repeat(who+" tells a long story. ", 100) }
+	tell := func(v *visit, who string) { events(v.w, strings.Replace(delta, "hi", words(who), 1), finish, done) }
+	for _, c := range []struct {
+		hedged        string
+		first, second func(*visit)
+	}{
+		{"won", (*visit).hang, func(v *visit) { tell(v, "second") }},
+		{"lost", func(v *visit) { <-v.both; tell(v, "first") }, (*visit).hang},
+	} {
+		d := newDuel(t, hedged, 3, c.first, c.second)
+		d.practise()
+		a := d.post(chat, streamChat, "X-Request-Id", "late")
+		if a.status != 200 || a.header.Get("X-Warmlane-Hedged") != c.hedged {
+			t.Fatalf("answered %d %v, want it %s", a.status, a.header, c.hedged)
+		}
+		d.settled(causes...)
+		winner := d.line("late")["endpoint"]
+		d.drain(func(url string) bool { return url != winner })
+		said := words(map[string]string{"won": "second", "lost": "first"}[c.hedged]) + "!" // as the last event has it
+		turn := fmt.Sprintf(`{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":%q},{"role":"user","content":"on"}]}`, said)
+		d.post(chat, turn, "X-Request-Id", "turn")
+		line := d.line("turn")
+		cached, _ := line["predicted_cached_tokens"].(float64)
+		if prompt, _ := line["predicted_prompt_tokens"].(float64); line["endpoint"] != winner || cached < 0.8*prompt {
+			t.Errorf("%s: the next turn went to %v with %v of %v tokens cached, the answer came from %v", c.hedged, line["endpoint"], cached, prompt, winner)
+		}
+	}
 }
