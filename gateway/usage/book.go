@@ -22,8 +22,8 @@ const (
 	mostRows = 20_000
 	// longestName is how many bytes of an app's or a model's name count.
 	longestName = 200
-	// atOnce is how many rows are saved in one piece: some ten milliseconds of a Redis.
-	atOnce = 500
+	// atOnce is how many rows are saved in one piece: a millisecond or two of a Redis, for which requests may wait that ask it for limits.
+	atOnce = 200
 	// patience bounds the wait for a store. No request waits for it.
 	patience = 2 * time.Second
 )
@@ -214,12 +214,13 @@ func (b *Book) run() {
 	}
 }
 
-// Flush saves what has been counted. What could not be saved is tried again the next time.
+// Flush saves what has been counted until now. What could not be saved is tried again the next time.
 func (b *Book) Flush(ctx context.Context) error {
 	b.saving.Lock()
 	defer b.saving.Unlock()
-	err := b.save(ctx)
-	for err == nil && b.collect() {
+	err := b.save(ctx) // what could not be saved before
+	if err == nil {
+		b.collect()
 		err = b.save(ctx)
 	}
 	switch {
@@ -248,8 +249,8 @@ func (b *Book) save(ctx context.Context) error {
 	return nil
 }
 
-// collect makes batches of what has been counted; false when nothing has. Nothing is due and b.saving is held.
-func (b *Book) collect() bool {
+// collect makes batches of what has been counted. Nothing is due and b.saving is held.
+func (b *Book) collect() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.due = nil
@@ -270,7 +271,6 @@ func (b *Book) collect() bool {
 		}
 	}
 	b.dirty = b.dirty[:0]
-	return len(b.due) > 0
 }
 
 // Close saves what has been counted, for a few seconds at most, and closes the store.
