@@ -21,22 +21,33 @@ import (
 // engine run in the same process, so the time includes them; BenchmarkNull is that part alone. bench/cost measures the process.
 
 func BenchmarkNull(b *testing.B)       { drive(b, nullEngine(b).Addr().String(), 200, false) }
-func BenchmarkPlain(b *testing.B)      { drive(b, benchGateway(b), 200, false) }
-func BenchmarkStream51(b *testing.B)   { drive(b, benchGateway(b), 200, true) }
-func BenchmarkPrompt32K(b *testing.B)  { drive(b, benchGateway(b), 32<<10, false) }
-func BenchmarkPrompt512K(b *testing.B) { drive(b, benchGateway(b), 512<<10, false) }
+func BenchmarkPlain(b *testing.B)      { drive(b, benchGateway(b, ""), 200, false) }
+func BenchmarkGoverned(b *testing.B)   { drive(b, benchGateway(b, governed), 200, false) }
+func BenchmarkStream51(b *testing.B)   { drive(b, benchGateway(b, ""), 200, true) }
+func BenchmarkPrompt32K(b *testing.B)  { drive(b, benchGateway(b, ""), 32<<10, false) }
+func BenchmarkPrompt512K(b *testing.B) { drive(b, benchGateway(b, ""), 512<<10, false) }
 
-func benchGateway(b *testing.B) string {
+// governed is all that can govern a request, and refuses none.
+const governed = `
+consumers: [{name: bench, keys: [sk-bench]}]
+limits:
+  - {name: rates, by: consumer, requests: [1000000/s, 10000000/min, 100000000/h]}
+  - {name: tokens, by: [consumer, app], tokens: 1000000000/min}
+  - {name: places, by: model, concurrency: 100000}
+guard: [{name: personal, detect: [phone, email, id_card, bank_card], action: mask}]
+cache: [{name: all, ttl: 1m}]
+`
+
+func benchGateway(b *testing.B, rules string) string {
 	b.Helper()
 	var urls []string
 	for range 3 {
 		urls = append(urls, "http://"+nullEngine(b).Addr().String())
 	}
-	cfg, err := config.FromPools([]string{"m=" + strings.Join(urls, ",")})
+	cfg, err := config.Parse("bench.yaml", fmt.Appendf(nil, "server: {lame_duck: 0s, admin: \"127.0.0.1:0\"}\npools: [{name: m, endpoints: [%s]}]\n%s", quoted(urls), rules))
 	if err != nil {
 		b.Fatal(err)
 	}
-	cfg.Server.LameDuck, cfg.Server.Admin = 0, "127.0.0.1:0"
 	app, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -120,12 +131,14 @@ func drive(b *testing.B, address string, prompt int, stream bool) {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	body := fmt.Sprintf(`{"model":"m","stream":%v,"messages":[{"role":"user","content":"%s"}]}`, stream, strings.Repeat("lorem ipsum dolor sit amet ", prompt/27))
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", chat, len(body), body)
+	const seed = "1000000000000000000}" // written anew for each request, so that no two are equal
+	body := fmt.Sprintf(`{"model":"m","stream":%v,"messages":[{"role":"user","content":"%s"}],"seed":%s`, stream, strings.Repeat("lorem ipsum dolor sit amet ", prompt/27), seed)
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", chat, len(body), body)
 	br := bufio.NewReaderSize(c, 16<<10)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
-	for b.Loop() {
+	for n := int64(1e18); b.Loop(); n++ {
+		_ = strconv.AppendInt(request[:len(request)-len(seed)], n, 10)
 		if _, err := c.Write(request); err != nil {
 			b.Fatal(err)
 		}

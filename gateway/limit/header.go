@@ -61,26 +61,28 @@ func (r *Reservation) openAI(h Header, of string, counts func(measure) bool) {
 
 // ietf sets the two structured fields. Money shows in millionths.
 func (r *Reservation) ietf(h Header) {
-	var policy, state strings.Builder
+	policy, state := make([]byte, 0, usualHeader), make([]byte, 0, usualHeader)
 	for i := range r.seen {
 		s := &r.seen[i]
 		if i > 0 {
-			policy.WriteString(", ")
-			state.WriteString(", ")
+			policy, state = append(policy, ", "...), append(state, ", "...)
 		}
-		name := strconv.Quote(s.shape.policy)
-		policy.WriteString(name + ";q=" + strconv.FormatInt(s.size, 10) + s.shape.policyUnit())
+		policy = strconv.AppendInt(append(strconv.AppendQuote(policy, s.shape.policy), ";q="...), s.size, 10)
+		policy = append(policy, s.shape.policyUnit()...)
 		if per := s.shape.whole.per; per > 0 && s.reset != never {
-			policy.WriteString(";w=" + strconv.FormatInt(int64(per/time.Second), 10))
+			policy = strconv.AppendInt(append(policy, ";w="...), int64(per/time.Second), 10)
 		}
-		state.WriteString(name + ";r=" + strconv.FormatInt(s.left, 10))
+		state = strconv.AppendInt(append(strconv.AppendQuote(state, s.shape.policy), ";r="...), s.left, 10)
 		if s.reset != never {
-			state.WriteString(";t=" + strconv.FormatInt(ceilDiv(int64(s.reset), int64(time.Second)), 10))
+			state = strconv.AppendInt(append(state, ";t="...), ceilDiv(int64(s.reset), int64(time.Second)), 10)
 		}
 	}
-	h.Set("RateLimit-Policy", policy.String())
-	h.Set("RateLimit", state.String())
+	h.Set("RateLimit-Policy", string(policy))
+	h.Set("RateLimit", string(state))
 }
+
+// usualHeader is the length up to which a structured field is written without growing.
+const usualHeader = 512
 
 // policyUnit is the parameter that names what is counted; requests need none.
 func (s *shape) policyUnit() string {

@@ -170,11 +170,12 @@ func (l *Limiter) add(c *call, r *rule, q *Query, now time.Time, whole bool) {
 	if q.Generates && l.reads {
 		use.Output = l.output(c, r, q)
 	}
+	price := l.prices.Of(q.Model)
 	for i := range r.shapes {
 		s := &r.shapes[i]
 		p := s.periodAt(now)
 		a := ask{rate: s.rateOf(whole), shape: s, rule: r, soft: !r.cfg.Enforce}
-		a.amount = s.measure.amount(use, l.prices.Of(q.Model))
+		a.amount = s.measure.amount(use, price)
 		a.need = a.units(a.amount)
 		switch {
 		case s.measure == concurrency:

@@ -40,6 +40,7 @@ type claim struct {
 
 // hold notes what was taken.
 func (r *Reservation) hold(asks []ask) {
+	r.claims = make([]claim, 0, len(asks))
 	for i := range asks {
 		a := &asks[i]
 		if !a.taken {
