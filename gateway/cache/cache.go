@@ -45,6 +45,8 @@ type Key [sha256.Size]byte
 type Cache struct {
 	store    store
 	wordings index
+	far      bool           // the store is on the network
+	storing  sync.WaitGroup // answers on their way there
 
 	mu      sync.Mutex // guards flights
 	flights map[Key]*Flight
@@ -78,12 +80,15 @@ func New(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.store, c.wordings = shared, &vectorSets{shared: shared, here: here}
+	c.store, c.wordings, c.far = shared, &vectorSets{shared: shared, here: here}, true
 	return c, nil
 }
 
-// Close ends the connections.
-func (c *Cache) Close() { c.store.close() }
+// Close waits for what is being stored and ends the connections.
+func (c *Cache) Close() {
+	c.storing.Wait()
+	c.store.close()
+}
 
 // Drop forgets all answers of a rule, or of all rules when it is "", and returns how many those were.
 func (c *Cache) Drop(ctx context.Context, rule string) (int, error) {
@@ -201,16 +206,27 @@ func (f *Flight) Answer() *Answer { return f.answer }
 // Similarity is how similar the question is that the answer belongs to, 0 for the flight's own.
 func (f *Flight) Similarity() float64 { return f.similarity }
 
-// land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between.
+// land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between. The caller, to whom the
+// answer may still have to be sent, does not wait for Redis.
 func (f *Flight) land(a *Answer, long bool) {
-	q := f.question
-	if a != nil {
-		q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
-		if w := q.wording; w != nil && w.vector != nil {
-			q.cache.wordings.add(context.Background(), w, a.Stored)
-		}
+	switch c := f.question.cache; {
+	case a == nil:
+		f.end(nil, long)
+	case c.far:
+		c.storing.Go(func() { f.keep(a) })
+	default:
+		f.keep(a)
 	}
-	f.end(a, long)
+}
+
+// keep stores the answer and ends the flight.
+func (f *Flight) keep(a *Answer) {
+	q := f.question
+	q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
+	if w := q.wording; w != nil && w.vector != nil {
+		q.cache.wordings.add(context.Background(), w, a.Stored)
+	}
+	f.end(a, false)
 }
 
 // end lets those go on that wait for the flight.
