@@ -54,6 +54,9 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 	if came := x.ctx.PostBody(); &came[0] != &x.body[0] { // content rules have changed it
 		bodies = append(bodies, came)
 	}
+	if r := x.state.redis; r != nil && !r.Up() {
+		x.state.answers.RedisAway()
+	}
 	q := x.state.answers.Ask(rule, x.rec.Path, x.route.Name, x.scope(rule), bodies...)
 	if q == nil {
 		return false, nil

@@ -90,6 +90,16 @@ func (c *Cache) Close() {
 	c.store.close()
 }
 
+// errAway says that the limits wait for Redis in vain.
+var errAway = errors.New("the limits found it away")
+
+// RedisAway leaves Redis alone for a second, because another user of it has waited in vain: a request waits once at most.
+func (c *Cache) RedisAway() {
+	if s, ok := c.store.(*shared); ok {
+		s.rest(errAway)
+	}
+}
+
 // Drop forgets all answers of a rule, or of all rules when it is "", and returns how many those were.
 func (c *Cache) Drop(ctx context.Context, rule string) (int, error) {
 	n, err := c.store.drop(ctx, rule)

@@ -142,6 +142,12 @@ func TestRedis_InTroubleIsLeftAlone(t *testing.T) {
 	if n, err := c.Drop(context.Background(), "a[b]c"); n != 1 || err != nil {
 		t.Errorf("dropped %d, %v", n, err)
 	}
+	c.RedisAway()
+	c.fly(t, q, "text", start)
+	if _, ok := q.Answer(context.Background(), start); ok || len(server.Keys()) != 0 {
+		t.Error("Redis was asked although others had found it away")
+	}
+	c.store.(*shared).rests.Store(0)
 	server.SetError("LOADING")
 	if _, ok := q.Answer(context.Background(), start); ok {
 		t.Error("an answer out of trouble")

@@ -64,7 +64,7 @@ func TestPromise_RedisTrouble(t *testing.T) {
 	const promised, few = 30 * time.Millisecond, 50
 	e := startEngine(t, func(c *call) bool { return c.serve() })
 	s := startStore(t)
-	g := open(t, "redis: {url: \""+s.url+"\"}\n"+pool+"limits: [{name: all, requests: 1000000/s, tokens: 100000000/min, concurrency: 1000}, {name: few, match: {query: {few: \"1\"}}, requests: 50/s}]\n", e.url)
+	g := open(t, "redis: {url: \""+s.url+"\"}\n"+pool+"limits: [{name: all, requests: 1000000/s, tokens: 100000000/min, concurrency: 1000}, {name: few, match: {query: {few: \"1\"}}, requests: 50/s}]\ncache: [{name: all}]\n", e.url)
 	phases := []string{"before", "hung", "back", "gone", "restarted"}
 	var taken []times
 	failed, n := 0, 0
@@ -93,7 +93,7 @@ func TestPromise_RedisTrouble(t *testing.T) {
 					case <-tick.C:
 					}
 					at, sent := phase.Load(), time.Now()
-					r, err := w.do(path, plainChat)
+					r, err := w.do(path, plainChat, "Cache-Control: no-cache") // the cache is asked and its answer not taken
 					took := time.Since(sent)
 					mu.Lock()
 					taken[at] = append(taken[at], took)
