@@ -45,8 +45,6 @@ type Key [sha256.Size]byte
 type Cache struct {
 	store    store
 	wordings index
-	far      bool           // the store is on the network
-	storing  sync.WaitGroup // answers on their way there
 
 	mu      sync.Mutex // guards flights
 	flights map[Key]*Flight
@@ -80,15 +78,12 @@ func New(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.store, c.wordings, c.far = shared, &vectorSets{shared: shared, here: here}, true
+	c.store, c.wordings = shared, &vectorSets{shared: shared, here: here}
 	return c, nil
 }
 
-// Close waits for what is being stored and ends the connections.
-func (c *Cache) Close() {
-	c.storing.Wait()
-	c.store.close()
-}
+// Close ends the connections.
+func (c *Cache) Close() { c.store.close() }
 
 // errAway says that the limits wait for Redis in vain.
 var errAway = errors.New("the limits found it away")
@@ -216,27 +211,16 @@ func (f *Flight) Answer() *Answer { return f.answer }
 // Similarity is how similar the question is that the answer belongs to, 0 for the flight's own.
 func (f *Flight) Similarity() float64 { return f.similarity }
 
-// land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between. The caller, to whom the
-// answer may still have to be sent, does not wait for Redis.
+// land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between.
 func (f *Flight) land(a *Answer, long bool) {
-	switch c := f.question.cache; {
-	case a == nil:
-		f.end(nil, long)
-	case c.far:
-		c.storing.Go(func() { f.keep(a) })
-	default:
-		f.keep(a)
-	}
-}
-
-// keep stores the answer and ends the flight.
-func (f *Flight) keep(a *Answer) {
 	q := f.question
-	q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
-	if w := q.wording; w != nil && w.vector != nil {
-		q.cache.wordings.add(context.Background(), w, a.Stored)
+	if a != nil {
+		q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
+		if w := q.wording; w != nil && w.vector != nil {
+			q.cache.wordings.add(context.Background(), w, a.Stored)
+		}
 	}
-	f.end(a, false)
+	f.end(a, long)
 }
 
 // end lets those go on that wait for the flight.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +39,6 @@ func (c *Cache) fly(t testing.TB, q *Question, text string, now time.Time) {
 	r := f.Record()
 	r.Write([]byte(text))
 	r.End(true, now)
-	<-f.Done()
 }
 
 func TestMemory_KeepsWhatWasUsedLastWithinItsBytes(t *testing.T) {
@@ -97,33 +95,6 @@ func TestFlight_BadEndsLetTheNextLead(t *testing.T) {
 	r.End(true, start)
 	if f.Answer() != nil || !f.TooLong() {
 		t.Error("a long answer was kept, or not told")
-	}
-}
-
-// Who leads a flight may still have to send the answer: it does not wait until Redis has it.
-func TestRedis_StoresOffTheCallersWay(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	c, err := New(Options{Redis: config.Redis{URL: config.NewSecret("redis://" + silent.Addr().String())}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	f, _ := c.Ask(rule("r"), "/", "", "", []byte(`{}`)).Board()
-	r := f.Record()
-	r.Write([]byte("text"))
-	r.End(true, start)
-	select {
-	case <-f.Done():
-		t.Error("the flight has landed before Redis answered or its time was over")
-	default:
-	}
-	<-f.Done()
-	if f.Answer() == nil {
-		t.Error("who waits gets nothing")
 	}
 }
 
