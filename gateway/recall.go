@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -120,15 +121,16 @@ func keepable(f api.Family) bool {
 	return false
 }
 
-// scope is who shares the answer. Content rules may differ by consumer, and with them the answer.
+// scope is who shares the answer: those of the rule's scope whose answers the same content rules look at. No name has a zero byte.
 func (x *exchange) scope(rule *config.CacheRule) string {
-	switch {
-	case rule.Scope == "user":
-		return x.consumer.Name + "\x00" + x.user()
-	case rule.Scope == "consumer" || x.guard != nil:
-		return x.consumer.Name
+	looked := strings.Join(x.guard.OutputRules(), ",") + "\x00"
+	switch rule.Scope {
+	case "user":
+		return looked + x.consumer.Name + "\x00" + x.user()
+	case "consumer":
+		return looked + x.consumer.Name
 	}
-	return ""
+	return looked
 }
 
 // recite sends an answer of before.

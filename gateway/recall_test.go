@@ -236,3 +236,20 @@ func TestCache_WhatIsRestoredIsNobodyElses(t *testing.T) {
 		t.Errorf("again: %+v", s)
 	}
 }
+
+// An answer that no content rule has looked at is not for those whose answers one looks at.
+func TestCache_ContentRulesPartAnswers(t *testing.T) {
+	for _, scope := range []string{"", "scope: user,", "scope: all,"} {
+		var asked atomic.Int64
+		r := newRig(t, strings.Replace(withCache, "SCOPE", scope, 1)+
+			"guard: [{name: mild, match: {headers: {x-app: kids}}, check: [output], regex: [answer], action: mask}]\n", counted(t, &asked, nil))
+		if s := r.say("sk-dify", question("hello", "")); s.cache != "miss" || !strings.Contains(s.body, "answer") {
+			t.Errorf("%s: without a rule: %+v", scope, s)
+		}
+		for _, want := range []string{"miss", "hit"} {
+			if s := r.say("sk-dify", question("hello", ""), "X-App", "kids"); s.cache != want || strings.Contains(s.body, "answer") {
+				t.Errorf("%s: with a rule: %+v", scope, s)
+			}
+		}
+	}
+}

@@ -12,6 +12,18 @@ func (s *Session) ChecksOutput() bool {
 	return s != nil && (len(s.output) > 0 || len(s.hidden) > 0)
 }
 
+// OutputRules are the names of the rules that look at the answer.
+func (s *Session) OutputRules() []string {
+	if s == nil {
+		return nil
+	}
+	names := make([]string, len(s.output))
+	for i, r := range s.output {
+		names[i] = r.Name
+	}
+	return names
+}
+
 // prepare makes what finds the placeholders in the answer.
 func (s *Session) prepare() {
 	if s.placeholders == nil && len(s.hidden) > 0 {
