@@ -22,6 +22,7 @@ consumers:
 prices: {currency: CNY, models: [{models: [m], input: 2, cached: 1, output: 10}]}
 limits: [{name: one, match: {headers: {x-limited: "*"}}, requests: 1/day}]
 cache: [{name: faq, match: {headers: {x-faq: "*"}}}]
+guard: [{name: no, match: {headers: {x-guarded: "*"}}, check: [output], regex: [hi]}]
 pools: [{name: p, served_model: m, models: [m, n], endpoints: ENGINES, policy: round_robin}]
 `
 
@@ -112,6 +113,10 @@ func TestUsage_EveryEndingCountsOnce(t *testing.T) {
 			func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"input_tokens":7}`) },
 			func(r *rig) { r.post("/v1/messages/count_tokens", plainChat, "Authorization", "Bearer sk-dify") },
 			[]string{"dify,,m,p,m,1,0,0,0,0,0,0,0"},
+		},
+		"an answer that a rule keeps back": {
+			answers, func(r *rig) { r.post(chat, plainChat, "Authorization", "Bearer sk-dify", "X-Guarded", "1") },
+			[]string{"dify,,m,p,m,1,1,0,0,9,0,2,0.000038"},
 		},
 		"nobody's": {answers, func(r *rig) {
 			r.post(chat, plainChat, "Authorization", "Bearer sk-wrong")

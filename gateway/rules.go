@@ -65,10 +65,9 @@ func (x *exchange) guardOutput() *failure.Error {
 	return nil
 }
 
-// unsaid gives up an answer that has come and must not go out.
+// unsaid gives up an answer that has come and must not go out. The engine has worked for it all the same.
 func (x *exchange) unsaid(fail *failure.Error) *failure.Error {
 	x.relay.Abandon()
-	x.relay = nil
 	return fail
 }
 
