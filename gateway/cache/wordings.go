@@ -3,6 +3,7 @@ package cache
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,6 +164,9 @@ func (m *wordings) remove(e *worded) {
 	p.rows[e.row].row = e.row
 	p.rows[last] = nil
 	p.rows, p.vectors = p.rows[:last], p.vectors[:last*p.dims]
+	if cap(p.vectors) > 2*len(p.vectors) {
+		p.vectors = slices.Clone(p.vectors)
+	}
 	if last == 0 {
 		delete(m.parts, e.part)
 	}

@@ -259,3 +259,30 @@ func BenchmarkNear(b *testing.B) {
 		})
 	}
 }
+
+// What partitions have grown to is given back when they shrink: the bound is on memory, not on entries.
+func TestWordings_ShrunkenPartitionsGiveMemoryBack(t *testing.T) {
+	ctx, r := context.Background(), semantic("r")
+	const most = 100 << 10
+	m := newWordings(most)
+	add := func(part byte, n int) {
+		w := about(r, part, n, 0)
+		w.vector = make([]float32, 1000)
+		m.add(ctx, w, start)
+	}
+	for part := range byte(20) {
+		for n := range 10 {
+			add(part, n)
+			for old := range part { // one of each that came before is used again and again
+				m.touch(Key{old}, about(r, old, 0, 0).answer)
+			}
+		}
+	}
+	held := 0
+	for _, p := range m.parts {
+		held += 4 * cap(p.vectors)
+	}
+	if held > 2*most {
+		t.Errorf("%d bytes are held by %d partitions, %d are counted, %d allowed", held, len(m.parts), m.size, most)
+	}
+}
