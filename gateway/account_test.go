@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,6 +54,7 @@ const byAll = "by=consumer,app,model,target,route"
 
 func TestUsage_EveryEndingCountsOnce(t *testing.T) {
 	answers := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }
+	arrived := make(chan struct{}, 1)
 	for what, f := range map[string]struct {
 		serve http.HandlerFunc
 		calls func(r *rig)
@@ -87,12 +89,16 @@ func TestUsage_EveryEndingCountsOnce(t *testing.T) {
 		},
 		"a client that leaves": {
 			func(w http.ResponseWriter, req *http.Request) { events(w, delta, delta); untilLeft(req) },
-			func(r *rig) { r.leave("sk-dify", streamChat) },
+			func(r *rig) { r.leave(streamChat, len(delta+delta), nil) },
 			[]string{"dify,,m,p,m,1,1,0,1,PROMPT,0,2,COST"},
 		},
 		"a client that leaves before": {
-			func(_ http.ResponseWriter, req *http.Request) { untilLeft(req) },
-			func(r *rig) { r.leave("sk-dify", plainChat) },
+			func(_ http.ResponseWriter, req *http.Request) {
+				_, _ = io.Copy(io.Discard, req.Body)
+				arrived <- struct{}{}
+				<-req.Context().Done()
+			},
+			func(r *rig) { r.leave(plainChat, 0, arrived) },
 			[]string{"dify,,m,p,m,1,1,0,0,0,0,0,0"},
 		},
 		"the cache": {answers, func(r *rig) {
@@ -156,22 +162,28 @@ func untilLeft(req *http.Request) {
 	<-req.Context().Done()
 }
 
-// leave sends a request and leaves when something has come, or when the engine has it.
-func (r *rig) leave(key, body string) {
+// leave sends a request and leaves when that many bytes of the answer have come, or when the engine tells that it has arrived.
+func (r *rig) leave(body string, bytes int, arrived <-chan struct{}) {
 	r.t.Helper()
-	req, err := http.NewRequest("POST", r.URL+chat, strings.NewReader(body))
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel()
+	if arrived != nil {
+		go func() { <-arrived; cancel() }()
+	}
+	req, err := http.NewRequestWithContext(ctx, "POST", r.URL+chat, strings.NewReader(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+key)
-	client := &http.Client{Timeout: 300 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
+	req.Header.Set("Authorization", "Bearer sk-dify")
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return
 	}
 	defer resp.Body.Close()
-	_, _ = io.ReadAll(resp.Body) // until the client's time is over
+	if _, err := io.ReadFull(resp.Body, make([]byte, bytes)); err != nil {
+		r.t.Error(err)
+	}
 }
 
 func TestUsage_JoinedAnswersCountOnceEach(t *testing.T) {
