@@ -102,6 +102,65 @@ func TestRefuse_KeyIsCheckedBeforeTheBody(t *testing.T) {
 	}
 }
 
+// A body in chunks makes no difference to what is said of the head.
+func TestRefuse_ChunksAreRefusedOnTheirHead(t *testing.T) {
+	u, n := counting(t, good)
+	r := newRig(t, keyed, u)
+	for name, c := range map[string]struct {
+		path, key string
+		status    int
+	}{"wrong key": {chat, "sk-bad", 401}, "no such path": {"/v1/nonsense", "sk-good", 404}} {
+		t.Run(name, func(t *testing.T) {
+			conn := r.dial()
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+				c.path, c.key, len(plainChat), plainChat)
+			a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Body.Close()
+			if a.StatusCode != c.status || !a.Close {
+				t.Errorf("answered %s, close %v", a.Status, a.Close)
+			}
+		})
+	}
+	if n.Load() != 0 {
+		t.Errorf("%d requests reached the engine", n.Load())
+	}
+}
+
+// Wrong keys are counted whether or not there is a body behind them.
+func TestRefuse_GuessingIsSlowed(t *testing.T) {
+	u, _ := counting(t, good)
+	for name, head := range map[string]string{
+		"length": fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(plainChat), plainChat),
+		"chunks": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(plainChat), plainChat),
+		"expect": "Content-Length: 100000\r\nExpect: 100-continue\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, keyed, u)
+			counts := map[int]int{}
+			for range 70 {
+				conn := r.dial()
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-guess\r\n%s", chat, head)
+				a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = a.Body.Close()
+				_ = conn.Close()
+				counts[a.StatusCode]++
+			}
+			if counts[401] < 60 || counts[429] == 0 {
+				t.Errorf("answers by status: %v", counts)
+			}
+			if a := r.post(chat, plainChat, "Authorization", "Bearer sk-good"); a.status != 200 {
+				t.Errorf("a good key was answered %d %s", a.status, a.body)
+			}
+		})
+	}
+}
+
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -68,9 +69,11 @@ func (g *Gateway) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig
 	if h.ContentLength() < 0 {
 		rc.MaxRequestBodySize = min(rc.MaxRequestBodySize, maxChunked)
 	}
-	switch fail := g.refusesHead(h); {
-	case fail != nil && endsConnection(fail.Kind):
-		h.SetContentLength(0) // what a body would be is unclear; the raw head stays as it came
+	switch fail := g.refusesHead(h, nil); {
+	case fail != nil && (endsConnection(fail.Kind) || h.ContentLength() < 0):
+		// What a body would be is unclear, or it comes in chunks, which would take the head with them. The raw head stays as it came.
+		h.SetContentLength(0)
+		h.SetConnectionClose()
 	case fail != nil || !g.expectBody(h):
 		rc.MaxRequestBodySize = refusedBody
 	}
@@ -88,18 +91,25 @@ func (g *Gateway) expectBody(h *fasthttp.RequestHeader) bool {
 	return g.bodies.hold(h, h.ContentLength(), time.Now().Add(cfg.ReadTimeout.Body.Std()+time.Second), int64(cfg.MaxBodyTotal))
 }
 
-// refusesHead is why a request can be refused without reading its body; nil if it cannot.
-func (g *Gateway) refusesHead(h *fasthttp.RequestHeader) *failure.Error {
+// refusesHead is why a request can be refused without reading its body; nil if it cannot. Without an address ip, wrong keys are not counted.
+func (g *Gateway) refusesHead(h *fasthttp.RequestHeader, ip func() netip.Addr) *failure.Error {
 	if _, fail := matchHead(h); fail != nil {
 		return fail
 	}
-	_, fail := g.state.Load().identify(h, nil)
+	_, fail := g.state.Load().identify(h, ip)
 	return fail
+}
+
+// refusesUnread is refusesHead for a request that gets its answer now.
+func (g *Gateway) refusesUnread(ctx *fasthttp.RequestCtx) *failure.Error {
+	return g.refusesHead(&ctx.Request.Header, func() netip.Addr {
+		return clientIP(ctx, g.state.Load().cfg.Server.TrustedProxies)
+	})
 }
 
 // expect answers Expect: 100-continue: the body is asked for only where the head passes.
 func (g *Gateway) expect(ctx *fasthttp.RequestCtx) int {
-	fail := g.refusesHead(&ctx.Request.Header)
+	fail := g.refusesUnread(ctx)
 	if fail == nil && ctx.Request.Header.ContentLength() > int(g.state.Load().cfg.Server.MaxBody) {
 		fail = tooLarge(g.state.Load().cfg)
 	}
@@ -124,7 +134,7 @@ func (g *Gateway) malformed(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		// A body that grew too large in chunks has taken the head with it.
 		if len(ctx.Request.Header.Host()) > 0 {
-			fail = g.refusesHead(&ctx.Request.Header)
+			fail = g.refusesUnread(ctx)
 		}
 		switch {
 		case fail != nil:
