@@ -67,7 +67,7 @@ func TestQuota_Cost(t *testing.T) {
 		}
 		admitted(t, l, limit.Query{Subject: config.Subject{Model: "free"}, Prompt: 1e9})
 		_, fail := refused(t, l, chat(400_000, 0))
-		if want := `The quota "money" of 1 CNY per day is used up. It starts anew in 12 hours.`; fail.Message != want {
+		if want := `This request may need 0.802048: the quota "money" of 1 CNY per day has 0.517952 left. It starts anew in 12 hours.`; fail.Message != want {
 			t.Errorf("got %q, want %q", fail.Message, want)
 		}
 	})

@@ -53,13 +53,26 @@ func (a *ask) words(wait time.Duration) string {
 			a.shape.measure.quantity(a.amount), a.rule.name, a.shape.words)
 	case a.mode == places:
 		return fmt.Sprintf("Too many requests: the limit %q of %s is reached. Try again in %s.", a.rule.name, a.shape.words, spoken(wait))
-	case wait == never:
-		return fmt.Sprintf("The quota %q of %s is used up.", a.rule.name, a.shape.words)
-	case a.rate.gain == 0:
-		return fmt.Sprintf("The quota %q of %s is used up. It starts anew in %s.", a.rule.name, a.shape.words, spoken(wait))
 	}
-	return fmt.Sprintf("Too many %s: the limit %q of %s is used up. Try again in %s.",
-		a.shape.measure.things(), a.rule.name, a.shape.words, spoken(wait))
+	kind, then := "limit", " Try again in "+spoken(wait)+"."
+	switch {
+	case wait == never:
+		kind, then = "quota", ""
+	case a.rate.gain == 0:
+		kind, then = "quota", " It starts anew in "+spoken(wait)+"."
+	}
+	limit := fmt.Sprintf("%s %q of %s", kind, a.rule.name, a.shape.words)
+	if left := a.rate.left(a.debt); left > 0 {
+		needs := a.amount
+		if !a.rule.strict {
+			needs = min(needs, a.rate.size)
+		}
+		return fmt.Sprintf("This request may need %s: the %s has %s left.%s", a.shape.measure.quantity(needs), limit, a.shape.measure.quantity(left), then)
+	}
+	if kind == "quota" {
+		return fmt.Sprintf("The %s is used up.%s", limit, then)
+	}
+	return fmt.Sprintf("Too many %s: the %s is used up.%s", a.shape.measure.things(), limit, then)
 }
 
 // spoken returns a time to wait in words, rounded up.

@@ -96,7 +96,12 @@ func TestTokens_ArticlesCase(t *testing.T) {
 		c.Advance(71 * time.Second)
 		refused(t, l, dify)
 		c.Advance(time.Second)
-		admitted(t, l, dify)
+		admitted(t, l, dify).Settle(limit.Use{Input: 60, Output: 152}, true)
+		eventually(t, "the call is paid for", func() bool { _, fail = refused(t, l, dify); return fail.RetryAfter < time.Minute })
+		want = `This request may need 500 tokens: the limit "app" of 500 tokens per minute has 288 tokens left. Try again in 26 seconds.`
+		if fail.Message != want {
+			t.Errorf("got %q, want %q", fail.Message, want)
+		}
 	})
 }
 
