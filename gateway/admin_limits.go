@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/netip"
 	"net/textproto"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
@@ -27,13 +29,29 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 		IP       string  `json:"ip"`
 		Headers  words   `json:"headers"`
 		Query    words   `json:"query"`
+		Cookies  words   `json:"cookies"`
 	}
 	if fail := c.Decode(&want); fail != nil {
 		return nil, fail
 	}
+	s := g.state.Load()
+	given := map[string]string{
+		"consumer": want.Consumer, "user": want.User, "model": want.Model, "app": want.App, "route": want.Route, "ip": want.IP,
+	}
+	headers := want.Headers.canonical()
+	headers.nameIn(given, config.ByHeader)
+	want.Query.nameIn(given, config.ByQuery)
+	want.Cookies.nameIn(given, config.ByCookie)
+	whose, fail := whoseBucket(s.cfg, want.Limit, given)
+	if fail != nil {
+		return nil, fail
+	}
+	if len(want.Cookies) > 0 {
+		headers["Cookie"] = want.Cookies.cookies()
+	}
 	q := limit.Query{Subject: config.Subject{
 		Consumer: want.Consumer, User: want.User, Model: want.Model, App: want.App, Route: want.Route,
-		Headers: want.Headers.canonical(), Args: want.Query,
+		Headers: headers, Args: want.Query,
 	}}
 	if want.IP != "" {
 		ip, err := netip.ParseAddr(want.IP)
@@ -47,19 +65,39 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 		amount *= 1e6
 	}
 	if !(amount >= 1 && amount <= 1e15) {
-		return nil, failure.Bad("amount", "The amount must be positive.")
+		return nil, failure.Bad("amount", "The amount must be at least 1 (of cost a millionth) and at most 1e15 (of cost 1e9).")
 	}
-	err := g.state.Load().limits.TopUp(want.Limit, &q, want.Of, int64(math.Round(amount)))
+	err := s.limits.TopUp(want.Limit, &q, want.Of, int64(math.Round(amount)))
 	switch {
-	case errors.Is(err, limit.ErrNoLimit):
-		return nil, failure.Bad("limit", "There is no limit %q.", want.Limit)
 	case errors.Is(err, limit.ErrNoQuota):
 		return nil, failure.Bad("of", "The limit %q has no quota for a day, a month or ever that counts %q.", want.Limit, want.Of)
 	case err != nil:
 		return nil, failure.New(failure.LimitsAway, "The quota cannot be reached at the moment.").After(time.Second).Because(err)
 	}
 	g.log.Info("quota topped up by the operator", "limit", want.Limit, "of", want.Of, "amount", want.Amount)
-	return map[string]any{"limit": want.Limit, "of": want.Of, "added": want.Amount}, nil
+	return map[string]any{"limit": want.Limit, "of": want.Of, "added": want.Amount, "for": whose}, nil
+}
+
+// whoseBucket tells what bucket of a limit is meant by what was given, as the limit tells requests apart. What does not tell them apart
+// there, and a consumer that is none, is a slip.
+func whoseBucket(cfg *config.Config, name string, given map[string]string) (map[string]string, *failure.Error) {
+	i := slices.IndexFunc(cfg.Limits, func(l config.Limit) bool { return l.Name == name })
+	if i < 0 {
+		return nil, failure.Bad("limit", "There is no limit %q.", name)
+	}
+	whose := map[string]string{}
+	for _, by := range cfg.Limits[i].By {
+		whose[by.String()] = given[by.String()]
+	}
+	for what, value := range given {
+		if _, tells := whose[what]; value != "" && !tells {
+			return nil, failure.Bad(what, "The limit %q does not tell requests apart by %s; leave it out.", name, what)
+		}
+	}
+	if c := given["consumer"]; c != "" && !slices.ContainsFunc(cfg.Consumers, func(one config.Consumer) bool { return one.Name == c }) {
+		return nil, failure.Bad("consumer", "There is no consumer %q.", c)
+	}
+	return whose, nil
 }
 
 // words are headers or parameters as an operator names them.
@@ -71,6 +109,22 @@ func (w words) Peek(name string) []byte {
 		return []byte(value)
 	}
 	return nil
+}
+
+// nameIn adds the words to all under the names that limits have for their kind.
+func (w words) nameIn(all map[string]string, kind config.ByKind) {
+	for name, value := range w {
+		all[config.By{Kind: kind, Name: name}.String()] = value
+	}
+}
+
+// cookies writes the words as a header.
+func (w words) cookies() string {
+	var list []string
+	for name, value := range w {
+		list = append(list, name+"="+value)
+	}
+	return strings.Join(list, "; ")
 }
 
 // canonical writes the names as those of headers.

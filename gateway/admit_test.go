@@ -115,10 +115,10 @@ func TestAdmin_TopsUpQuotas(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer)
 	})
-	r := newRig(t, onePool+"limits: [{name: q, by: [user, app, \"header:x-app\", \"query:t\"], requests: 1/month}]\n", e.URL)
+	r := newRig(t, onePool+"limits: [{name: q, by: [user, app, \"header:x-app\", \"query:t\", \"cookie:plan\"], requests: 1/month}]\n", e.URL)
 	f := func(user string, want int) {
 		t.Helper()
-		if a := r.post(chat+"?t=2", `{"model":"m@bot","user":"`+user+`","messages":[]}`, "X-App", "1"); a.status != want {
+		if a := r.post(chat+"?t=2", `{"model":"m@bot","user":"`+user+`","messages":[]}`, "X-App", "1", "Cookie", "plan=free"); a.status != want {
 			t.Errorf("user %s was answered %d %s, want %d", user, a.status, a.body, want)
 		}
 	}
@@ -135,7 +135,9 @@ func TestAdmin_TopsUpQuotas(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", body, a.StatusCode, text, want)
 		}
 	}
-	admin(`{"limit":"q","of":"requests","amount":2,"user":"a","app":"bot","headers":{"x-app":"1"},"query":{"t":"2"}}`, 200)
+	admin(`{"limit":"q","of":"requests","amount":2,"user":"a","app":"bot","headers":{"x-app":"1"},"query":{"t":"2"},"cookies":{"plan":"free"}}`, 200)
+	admin(`{"limit":"q","of":"requests","amount":2,"user":"a","model":"m"}`, 400)         // no limit by model
+	admin(`{"limit":"q","of":"requests","amount":2,"user":"a","cookies":{"p":"1"}}`, 400) // nor by this cookie
 	admin(`{"limit":"q","of":"requests","amount":-2,"user":"a"}`, 400)
 	admin(`{"limit":"q","of":"tokens","amount":2,"user":"a"}`, 400)
 	admin(`{"limit":"x","of":"requests","amount":2}`, 400)
