@@ -61,7 +61,7 @@ func digestOf(key string) string {
 
 // KeyListCmd shows whose keys there are.
 type KeyListCmd struct {
-	Config string `type:"existingfile" required:"" help:"Configuration file."`
+	Config string `short:"c" type:"existingfile" placeholder:"FILE" required:"" help:"Configuration file."`
 }
 
 // Run prints a line a key; of a key only the beginning of its digest.
@@ -94,7 +94,7 @@ func listKeys(w io.Writer, c *config.Consumer, now time.Time) error {
 		if !k.Good(now) || c.Expired(now) {
 			state = "does not count"
 		}
-		if err := out(w, "%s\tsha256:%s...\t%s\t%s\t%s\n", c.Name, hex.EncodeToString(digest[:4]), k.From, k.Until, state); err != nil {
+		if err := out(w, "%s\tsha256:%s...\t%s\t%s\t%s\n", c.Name, hex.EncodeToString(digest[:4]), k.From, sooner(k.Until, c.Until), state); err != nil {
 			return err
 		}
 	}
@@ -102,6 +102,14 @@ func listKeys(w io.Writer, c *config.Consumer, now time.Time) error {
 		return out(w, "%s\ttokens of %s\t\t%s\t\n", c.Name, c.JWT.Issuer, c.Until)
 	}
 	return nil
+}
+
+// sooner is the earlier of two ends, of which a zero one never comes.
+func sooner(a, b config.Time) config.Time {
+	if a.IsZero() || !b.IsZero() && time.Time(b).Before(time.Time(a)) {
+		return b
+	}
+	return a
 }
 
 func out(w io.Writer, format string, args ...any) error {

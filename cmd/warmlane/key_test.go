@@ -40,6 +40,7 @@ func TestKey_ListShowsNoKey(t *testing.T) {
 consumers:
   - name: shop
     keys: [sk-secret-one, {key: sk-secret-two, until: 2020-01-01}]
+  - {name: gone, keys: [sk-three, {key: sk-four, until: 2031-01-01}], until: 2021-02-03}
   - {name: staff, jwt: {issuer: "https://idp.example.com", key: "0123456789abcdef0123456789abcdef"}}
 pools:
   - {name: llama3, endpoints: ["http://10.0.0.1:8000"]}
@@ -52,6 +53,9 @@ pools:
 		if !strings.Contains(list, want) {
 			t.Errorf("the list lacks %q", want)
 		}
+	}
+	if n := strings.Count(list, "2021-02-03"); n != 2 || strings.Contains(list, "2031") {
+		t.Errorf("%d keys end with their consumer, want 2", n)
 	}
 	if code != 0 || strings.Contains(list, "secret") || strings.Contains(list, "abcdef") {
 		t.Errorf("exit %d, %s\n%s", code, errs, list)

@@ -61,16 +61,16 @@ func (c *checker) guardRule(at string, r *GuardRule) {
 // moderation checks a service and what can be done by its word.
 func (c *checker) moderation(at string, r *GuardRule) {
 	m := &r.Moderation
-	if m.URL == "" {
-		return
-	}
-	c.url(at+".url", m.URL)
 	c.positive(at+".timeout", m.Timeout)
 	c.nonEmpty(at+".categories", m.Categories)
 	c.oneOf(at+".on_failure", m.OnFailure, []string{"deny", "pass"})
 	if m.Every < 64 || m.Every > 1<<20 {
 		c.fault(at+".every", "must be 64B to 1MiB", "write a size such as 1KiB")
 	}
+	if m.URL == "" {
+		return
+	}
+	c.url(at+".url", m.URL)
 	if r.Action != "deny" && r.Action != "log" {
 		c.fault(at, fmt.Sprintf("a service finds no places, so action %s cannot be done", r.Action), "write action: deny or log, and another rule for the rest")
 	}

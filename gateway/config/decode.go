@@ -240,7 +240,14 @@ func (d *decoder) free(n ast.Node, path string) (any, bool) {
 
 // wrongKind notes that n is not what is wanted.
 func (d *decoder) wrongKind(n ast.Node, path, want string) {
-	d.reject(n, path, fmt.Sprintf("expected %s, found %s", want, kindOf(n)), "")
+	remedy := "write one value, without [ ] or { }"
+	switch want {
+	case "a list":
+		remedy = "write its entries within [ ], or each in a line of its own after a -"
+	case "a mapping":
+		remedy = "write its keys in lines of their own below it, as KEY: VALUE, or within { }"
+	}
+	d.reject(n, path, fmt.Sprintf("expected %s, found %s", want, kindOf(n)), remedy)
 }
 
 // kindOf names what n is, in the words of the file's author.

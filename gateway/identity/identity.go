@@ -186,11 +186,17 @@ func admit(c *config.Consumer, call *Call) *failure.Error {
 	case c.Expired(call.Now):
 		return failure.New(failure.Unauthorized, "The access of this API key has ended.")
 	case len(c.Paths) > 0 && !config.AnyGlob(c.Paths, call.Path):
-		return failure.New(failure.Forbidden, "This API key may not call this path.")
+		return forbidden("path_not_allowed", "This API key may not call this path.")
 	case len(c.IPs) > 0 && !call.Early && !contains(c.IPs, call.IP):
-		return failure.New(failure.Forbidden, "This API key may not be used from this address.")
+		return forbidden("address_not_allowed", "This API key may not be used from this address.")
 	}
 	return nil
+}
+
+func forbidden(code, message string) *failure.Error {
+	fail := failure.New(failure.Forbidden, message)
+	fail.Code = code
+	return fail
 }
 
 func contains(prefixes []netip.Prefix, ip netip.Addr) bool {

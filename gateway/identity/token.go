@@ -173,7 +173,12 @@ func (i *issuer) validate(claims jwt.MapClaims, now time.Time) error {
 	if j.Audience != "" {
 		options = append(options, jwt.WithAudience(j.Audience))
 	}
-	if err := jwt.NewValidator(options...).Validate(claims); err != nil {
+	switch err := jwt.NewValidator(options...).Validate(claims); {
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing) && claims["exp"] == nil:
+		return fmt.Errorf("%w: exp", errClaims)
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return fmt.Errorf("%w: aud", errClaims)
+	case err != nil:
 		return err
 	}
 	for name, glob := range j.Claims {
@@ -250,7 +255,7 @@ func wordsFor(err error) string {
 		return "it is for another audience"
 	case errors.Is(err, errOtherIssuer), errors.Is(err, errClaims):
 		return err.Error()
-	case errors.Is(err, jwt.ErrTokenMalformed):
+	case errors.Is(err, jwt.ErrTokenMalformed), errors.Is(err, jwt.ErrInvalidType):
 		return "it is malformed"
 	default:
 		return "its signature cannot be verified"

@@ -174,7 +174,9 @@ func TestToken_BadOnesAreRefusedWithTheReason(t *testing.T) {
 		"good":              {with("x", 1), ""},
 		"expired":           {with("exp", now.Add(-31*time.Second).Unix()), "expired"},
 		"within the leeway": {with("exp", now.Add(-29*time.Second).Unix()), ""},
-		"no expiry":         {with("exp", nil), "signature"},
+		"no expiry":         {with("exp", nil), "lacks a claim that is asked for: exp"},
+		"no audience":       {with("aud", nil), "lacks a claim that is asked for: aud"},
+		"expiry in words":   {with("exp", "never"), "malformed"},
 		"too early":         {with("nbf", now.Add(time.Minute).Unix()), "not valid yet"},
 		"other audience":    {with("aud", "other"), "another audience"},
 		"other issuer":      {with("iss", "https://evil.example.com"), "another issuer"},
@@ -309,8 +311,8 @@ func TestIdentify_PathsAndAddresses(t *testing.T) {
 	} {
 		_, fail := k.Identify(&identity.Call{APIKey: []byte("sk"), Path: f.path, IP: netip.MustParseAddr(f.ip), Now: now, Early: f.early})
 		if got := 0; fail != nil {
-			if got = fail.HTTPStatus(); got != f.want {
-				t.Errorf("%s from %s: %d, want %d", f.path, f.ip, got, f.want)
+			if got = fail.HTTPStatus(); got != f.want || !strings.HasSuffix(fail.Code, "_not_allowed") {
+				t.Errorf("%s from %s: %d %s, want %d", f.path, f.ip, got, fail.Code, f.want)
 			}
 		} else if f.want != 0 {
 			t.Errorf("%s from %s passed", f.path, f.ip)
