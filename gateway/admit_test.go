@@ -146,6 +146,9 @@ func TestAdmin_TopsUpQuotas(t *testing.T) {
 	f("a", 429)
 	f("b", 200)
 	f("b", 429)
+	await(t, "the access line's word about the limit", func() bool {
+		return strings.Contains(r.lines.text(), `"cause":"limit \"q\" of 1 request per month"`)
+	})
 }
 
 // What a strict limit has set aside bounds the answer also where a content rule has written the request anew.

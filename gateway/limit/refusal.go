@@ -33,7 +33,7 @@ func (a *ask) refusal() *failure.Error {
 	if a.rate.gain == 0 && a.mode != places {
 		kind = failure.QuotaUsedUp
 	}
-	e := failure.New(kind, a.words(wait))
+	e := failure.New(kind, a.words(wait)).Because(fmt.Errorf("limit %q of %s", a.rule.name, a.shape.words))
 	e.RetryAfter = min(wait, longestRetry)
 	e.Final = wait > longestRetry
 	if a.rule.cfg.Status != 429 {
