@@ -38,7 +38,8 @@ func (s *vectorSets) lacking() bool { return time.Now().UnixNano() < s.lacks.Loa
 func (s *vectorSets) failed(err error) bool {
 	if text := err.Error(); strings.Contains(text, "unknown command") || strings.HasPrefix(text, "NOPERM") {
 		if s.lacks.Swap(time.Now().Add(lackFor).UnixNano()) == 0 {
-			s.log.Info("redis has no vector sets, each gateway finds similar questions by itself", "err", err)
+			reason, _, _ := strings.Cut(text, ",") // behind it stand a part of the vector and the name
+			s.log.Info("redis has no vector sets, each gateway finds similar questions by itself", "err", reason)
 		}
 		return true
 	}

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -105,13 +107,20 @@ func (c *checker) jwt(at string, j *JWT) {
 		c.fault(at+".issuer", "the issuer is missing: any issuer with a key there would do", "write what its tokens have as iss")
 	}
 	if j.JWKS != "" && !strings.Contains(j.JWKS, "://") {
-		if _, err := c.cfg.files.open(j.JWKS, maxFile); err != nil {
+		text, err := c.cfg.files.open(j.JWKS, maxFile)
+		switch {
+		case err != nil:
 			c.fault(at+".jwks", fmt.Sprintf("file %s cannot be used: %v", j.JWKS, err), "correct the path or the rights of the file, or write the URL of the issuer's keys")
+		case !isKeySet(text):
+			c.fault(at+".jwks", fmt.Sprintf("file %s holds no JSON web keys", j.JWKS), `save what the issuer's jwks_uri answers: {"keys": [{"kty": ...}]}`)
 		}
 	}
-	pem := strings.Contains(j.Key.Reveal(), "-----BEGIN")
+	isPEM := strings.Contains(j.Key.Reveal(), "-----BEGIN")
+	if block, _ := pem.Decode([]byte(j.Key.Reveal())); isPEM && block == nil {
+		c.fault(at+".key", "the PEM text is cut or changed", `name its file as "${file:PATH}", or keep its lines below key: |`)
+	}
 	known := AsymmetricAlgorithms()
-	if !j.Key.Empty() && !pem {
+	if !j.Key.Empty() && !isPEM {
 		known = SymmetricAlgorithms()
 		if len(j.Key.Reveal()) < 32 {
 			c.fault(at+".key", "a shared secret of less than 32 bytes can be guessed", "make a longer one: openssl rand -base64 32")
@@ -122,4 +131,14 @@ func (c *checker) jwt(at string, j *JWT) {
 			c.fault(fmt.Sprintf("%s.algorithms[%d]", at, i), a+" does not fit the key", "write some of "+strings.Join(known, ", "))
 		}
 	}
+}
+
+// isKeySet says whether text has the form of JSON web keys, one at least.
+func isKeySet(text []byte) bool {
+	var set struct {
+		Keys []struct {
+			Type string `json:"kty"`
+		} `json:"keys"`
+	}
+	return json.Unmarshal(text, &set) == nil && len(set.Keys) > 0 && set.Keys[0].Type != ""
 }

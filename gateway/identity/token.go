@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -182,7 +183,7 @@ func (i *issuer) validate(claims jwt.MapClaims, now time.Time) error {
 		return err
 	}
 	for name, glob := range j.Claims {
-		if !config.AnyGlob([]string{glob}, textClaim(claims[name])) || claims[name] == nil {
+		if !slices.ContainsFunc(textClaims(claims[name]), func(text string) bool { return config.AnyGlob([]string{glob}, text) }) {
 			return fmt.Errorf("%w: %s", errClaims, name)
 		}
 	}
@@ -200,6 +201,19 @@ func (i *issuer) consumer(claims jwt.MapClaims) (Consumer, error) {
 		c.byToken, c.TokenModels = true, listClaim(claims[j.ModelClaim])
 	}
 	return c, nil
+}
+
+// textClaims are the texts of a claim that is a list, or the one that it is.
+func textClaims(v any) []string {
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		list = []any{v}
+	}
+	texts := make([]string, len(list))
+	for i, one := range list {
+		texts[i] = textClaim(one)
+	}
+	return texts
 }
 
 func textClaim(v any) string {

@@ -99,3 +99,19 @@ func TestQuota_TopUp(t *testing.T) {
 		}
 	})
 }
+
+// A limit's own words are given with its name and the time; for a quota without an end nobody knows the time.
+func TestQuota_OwnWords(t *testing.T) {
+	for _, f := range []struct {
+		per  time.Duration
+		want string
+	}{{time.Minute, "x: 60 seconds, 60"}, {config.Day, "x: 12 hours, 43200"}, {config.Total, "x: an unknown time, ?"}} {
+		onEachStore(t, func(t *testing.T, _ *clock, limiter func(...config.Limit) *limit.Limiter) {
+			l := limiter(config.Limit{Name: "x", Requests: []config.Rate{per(1, f.per)}, Status: 503, Message: "{limit}: {wait}, {seconds}"})
+			admitted(t, l, limit.Query{})
+			if _, fail := refused(t, l, limit.Query{}); fail.Message != f.want || fail.HTTPStatus() != 503 {
+				t.Errorf("answered %d %q, want 503 %q", fail.HTTPStatus(), fail.Message, f.want)
+			}
+		})
+	}
+}

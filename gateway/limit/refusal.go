@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (a *ask) refusal() *failure.Error {
 // words tells a caller which limit refuses and for how long.
 func (a *ask) words(wait time.Duration) string {
 	if text := a.rule.cfg.Message; text != "" {
-		return strings.NewReplacer("{limit}", a.rule.name, "{wait}", spoken(wait)).Replace(text)
+		return strings.NewReplacer("{limit}", a.rule.name, "{wait}", spoken(wait), "{seconds}", seconds(wait)).Replace(text)
 	}
 	switch {
 	case a.need > a.rate.full:
@@ -75,8 +76,19 @@ func (a *ask) words(wait time.Duration) string {
 	return fmt.Sprintf("Too many %s: the %s is used up.%s", a.shape.measure.things(), limit, then)
 }
 
+// seconds returns a time to wait as a number, rounded up.
+func seconds(d time.Duration) string {
+	if d == never {
+		return "?"
+	}
+	return strconv.FormatInt(int64((d-1)/time.Second+1), 10)
+}
+
 // spoken returns a time to wait in words, rounded up.
 func spoken(d time.Duration) string {
+	if d == never {
+		return "an unknown time"
+	}
 	for _, unit := range []struct {
 		of   time.Duration
 		most int64 // counted in it; more is told in the next one
