@@ -323,7 +323,6 @@ func TestHedge_NeverMixed(t *testing.T) {
 			events(v.w, one, one, one, finish, done)
 		}
 	}
-	var all sync.Map
 	first, second := said("first", 2), said("second", 0)
 	d := newDuel(t, hedged, 3, first, func(v *visit) { close(v.both); second(v) })
 	d.practise()
@@ -338,7 +337,6 @@ func TestHedge_NeverMixed(t *testing.T) {
 		if body := strings.TrimLeft(a.body, ": \n"); a.status != 200 || a.err != nil || text == "" || body != delta+delta+delta+finish+done {
 			t.Fatalf("request %d is %q: %d %v %q", i, one, a.status, a.err, a.body)
 		}
-		all.Store(one, true)
 	}
 	d.settled(causes...)
 }

@@ -52,6 +52,10 @@ routes: [{models: [alias], targets: [{pool: m}]}]
 func TestStored_ResponsesGoBackToTheirEndpoint(t *testing.T) {
 	serve := func(id string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
+			id := id
+			if r.ContentLength > 1<<20 {
+				id = "c"
+			}
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"id":"resp_`+id+`","object":"response","status":"completed","output":[],"seen":"`+r.Method+" "+r.URL.Path+`"}`)
 		}
@@ -74,6 +78,12 @@ func TestStored_ResponsesGoBackToTheirEndpoint(t *testing.T) {
 	}
 	if n1.Load() != 2 || n2.Load() != 4 {
 		t.Errorf("calls %d and %d, want 2 and 4", n1.Load(), n2.Load())
+	}
+	if a := r.post("/v1/responses", `{"model":"m","input":"hi","user":"`+strings.Repeat("u", 1<<20)+`"}`); a.status != 200 || !strings.Contains(a.body, "resp_c") {
+		t.Errorf("a long name is answered %d %s", a.status, a.body)
+	}
+	if a := r.do("GET", "/v1/responses/resp_c", ""); a.status != 404 {
+		t.Errorf("a long name is kept: %d %s", a.status, a.body)
 	}
 	if a := r.do("GET", "/v1/responses/resp_zzz", ""); a.status != 404 || a.code() != "response_not_found" {
 		t.Errorf("unknown answered %d %s", a.status, a.body)

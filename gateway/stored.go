@@ -13,6 +13,8 @@ const (
 	storedFor = time.Hour
 	// maxStored bounds the response ids remembered; the oldest go first.
 	maxStored = 100_000
+	// longestNamed is how many bytes of a user and a model's name are kept with one; 400 MB in all, if callers want it so.
+	longestNamed = 4 << 10
 )
 
 // origins remembers which endpoint holds which stored response: engines keep them in the memory of one replica.
@@ -55,12 +57,13 @@ func (o *origins) get(id string, now time.Time) (origin, bool) {
 
 // remember notes where the response with this id is kept.
 func (x *exchange) remember(id string) {
-	if x.pool == nil {
+	user := x.user()
+	if x.pool == nil || len(user)+len(x.view.Model) > longestNamed {
 		return
 	}
 	x.g.origins.put(id, origin{
 		pool: x.pool.Name(), url: x.rec.Endpoint, consumer: x.consumer.Name, until: time.Now().Add(storedFor),
-		user: x.user(), app: x.app, model: x.view.Model, route: x.route.Name,
+		user: user, app: x.app, model: x.view.Model, route: x.route.Name,
 	})
 }
 

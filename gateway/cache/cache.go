@@ -1,7 +1,7 @@
 // Package cache keeps whole answers and gives them to requests that ask for exactly the same.
 //
-// The key is everything that an answer depends on: the request's path, its route, its scope (the consumer, the user, or nobody)
-// and its whole body in a canonical form, where only the order of members, blanks and the spelling of texts do not matter. Any other
+// The key is everything that an answer depends on: the request's path, its route, its scope (the consumer, the user, or nobody; and the
+// content rules that look at the answer) and its whole body in a canonical form, where only the order of members, blanks and the spelling of texts do not matter. Any other
 // difference, also in a field that nobody knows, is another question. Answers are kept in memory, or in Redis if there is one, where
 // several gateways share them; a Redis in trouble is left alone for a second at a time and costs a request at most 25 ms.
 //
