@@ -151,7 +151,7 @@ func TestSimilar_WhatIsNotCompared(t *testing.T) {
 
 // An embedding that fails or does not come makes a miss, soon, and holds nothing up.
 func TestSimilar_NoEmbeddingIsAMiss(t *testing.T) {
-	r, _, e := similarRigOf(t, strings.NewReplacer("SCOPE", "", "20s", "200ms").Replace(withSimilar))
+	r, _, e := similarRig(t, "", "")
 	n := 0
 	ask := func(what, result string) {
 		t.Helper()
@@ -177,6 +177,7 @@ func TestSimilar_NoEmbeddingIsAMiss(t *testing.T) {
 	}
 	spoil(func(w http.ResponseWriter) bool { w.WriteHeader(400); return true })
 	ask("refused", "failed")
+	r, _, e = similarRigOf(t, strings.NewReplacer("SCOPE", "", "20s", "200ms").Replace(withSimilar))
 	release, arrived := make(chan struct{}), make(chan struct{}, 1)
 	spoil(func(http.ResponseWriter) bool { arrived <- struct{}{}; <-release; return true })
 	ask("a silent engine", "late")
