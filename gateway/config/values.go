@@ -129,7 +129,10 @@ func (r *Rate) parse(text string) *complaint {
 	digits, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	per, known := rateUnits()[unit]
-	if !known || err != nil || n < 1 || n > 1e12 {
+	if known && n > 1e12 {
+		return &complaint{"is too large", "write at most 1000000000000; without a bound leave the rate out"}
+	}
+	if !known || err != nil || n < 1 {
 		return &complaint{"is not a rate", "write a whole number, a slash and s, min, h, day, month or total, such as 10/s, 100/min or 2000/day"}
 	}
 	*r = Rate{n, per}

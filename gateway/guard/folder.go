@@ -10,7 +10,7 @@ import (
 //go:embed simplified.txt
 var simplified string
 
-// folder writes a text in lower case and in simplified Chinese characters.
+// folder writes a text in lower case and in simplified Chinese characters, with blanks for line breaks and tabs.
 type folder struct {
 	common [0xa000 - 0x3000]uint16 // the form of a character from U+3000 to U+9FFF, 0 = its own
 	rare   map[rune]rune           // of all others
@@ -35,8 +35,11 @@ func (f *folder) append(dst, plain []byte) []byte {
 	for i := 0; i < len(plain); {
 		c := plain[i]
 		if c < utf8.RuneSelf {
-			if c-'A' < 26 {
+			switch {
+			case c-'A' < 26:
 				c |= 0x20
+			case c == '\n' || c == '\t':
+				c = ' '
 			}
 			dst = append(dst, c)
 			i++
