@@ -457,3 +457,18 @@ func TestHedge_TheNextTurnFindsTheWinner(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that stops ends both attempts.
+func TestHedge_TheGatewayStops(t *testing.T) {
+	both := make(chan struct{})
+	d := newDuel(t, strings.Replace(hedged, "drain: 2s", "drain: 10ms", 1), 3, (*visit).hang, func(v *visit) { close(both); v.hang() })
+	d.practise()
+	answered := make(chan reply, 1)
+	go func() { answered <- d.post(chat, streamChat, "X-Request-Id", "late") }()
+	<-both
+	d.stop()
+	if a := <-answered; a.status != 503 || a.code() != "gateway_stopping" {
+		t.Errorf("answered %d %s", a.status, a.body)
+	}
+	d.left.Wait()
+}

@@ -36,7 +36,7 @@ func (x *exchange) recallSimilar(rule *config.CacheRule, q *cache.Question) bool
 		return false
 	}
 	began := time.Now()
-	vector, err := x.state.embed(&rule.Semantic, w.Text, x.rec.ID)
+	vector, err := x.embed(&rule.Semantic, w.Text)
 	x.g.metrics.Embedded(rule.Name, embedded(err), time.Since(began))
 	if err != nil {
 		x.g.log.Debug("no embedding for the answer cache", "request_id", x.rec.ID, "pool", rule.Semantic.Pool, "err", err)
@@ -82,8 +82,8 @@ func embedded(err error) string {
 
 // embed asks an engine for the vector of a text. It is one attempt that waits for nobody's room and overtakes nobody who waits, stands in no
 // report and is charged to no limit.
-func (s *state) embed(sem *config.Semantic, text, id string) ([]float32, error) {
-	p := s.pools[sem.Pool]
+func (x *exchange) embed(sem *config.Semantic, text string) ([]float32, error) {
+	p := x.state.pools[sem.Pool]
 	model, now := cmp.Or(sem.Model, p.served()), time.Now()
 	prompt := tokenize.Prompt{Tokens: p.tokens.Tokens(len(text))}
 	if p.Queue(now).Length > 0 {
@@ -93,7 +93,7 @@ func (s *state) embed(sem *config.Semantic, text, id string) ([]float32, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
-	vector, fail := embedAt(p.servers[lease.Endpoint().Index()], model, text, id, sem.Timeout.Std())
+	vector, fail := x.embedAt(p.servers[lease.Endpoint().Index()], model, text, sem.Timeout.Std())
 	o := balancer.Outcome{PromptTokens: -1, CachedTokens: -1, OutputTokens: -1}
 	switch {
 	case fail == nil:
@@ -107,7 +107,7 @@ func (s *state) embed(sem *config.Semantic, text, id string) ([]float32, error) 
 	return vector, err
 }
 
-func embedAt(s *upstream.Server, model, text, id string, timeout time.Duration) ([]float32, *failure.Error) {
+func (x *exchange) embedAt(s *upstream.Server, model, text string, timeout time.Duration) ([]float32, *failure.Error) {
 	body, err := json.Marshal(struct {
 		Model  string `json:"model"`
 		Input  string `json:"input"`
@@ -117,11 +117,14 @@ func embedAt(s *upstream.Server, model, text, id string, timeout time.Duration) 
 		return nil, failure.New(failure.Internal, "The text cannot be sent.").Because(err)
 	}
 	a := upstream.NewAttempt(s)
+	if !x.hold(a) {
+		return nil, failure.New(failure.ClientGone, "The client left.")
+	}
 	timer := time.AfterFunc(timeout, func() { a.Cancel(failure.FirstEventTimeout) })
 	defer timer.Stop()
 	if fail := a.Send(&upstream.Request{
 		Method: "POST", Path: "/v1/embeddings", Body: [][]byte{body}, First: time.Now().Add(timeout), Between: timeout,
-		Header: []byte("Content-Type: application/json\r\nX-Request-Id: " + id + "\r\n"),
+		Header: []byte("Content-Type: application/json\r\nX-Request-Id: " + x.rec.ID + "\r\n"),
 	}); fail != nil {
 		return nil, fail
 	}

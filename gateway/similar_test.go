@@ -278,3 +278,21 @@ func TestSimilar_OffWithoutTheKey(t *testing.T) {
 		t.Errorf("%d embeddings that nobody wanted", e.asked.Load())
 	}
 }
+
+// A client that leaves while its question is embedded is not served on.
+func TestSimilar_ClientLeavesMeanwhile(t *testing.T) {
+	r, asked, e := similarRig(t, "", "")
+	arrived, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	hang := func(http.ResponseWriter) bool { close(arrived); <-release; return false }
+	e.spoil.Store(&hang)
+	conn := r.dial()
+	body := question("how do you do", "")
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-dify\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", chat, len(body), body)
+	<-arrived
+	_ = conn.Close()
+	await(t, "the request has ended", func() bool { return r.metric("warmlane_requests_in_flight") == "0" })
+	if asked.Load() != 0 {
+		t.Errorf("%d engines were asked for an answer", asked.Load())
+	}
+}
