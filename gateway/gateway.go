@@ -162,21 +162,31 @@ func (g *Gateway) AdminAddr() net.Addr {
 // taken and streams may finish within drain, then what is left ends with an explicit error. It returns when all is closed.
 func (g *Gateway) Run(ctx context.Context) error {
 	g.startWork()
+	listeners := []net.Listener{g.listener}
 	served := make(chan error, 2)
 	go func() { served <- g.server.Serve(g.listener) }()
 	if g.adminListener != nil {
+		listeners = append(listeners, g.adminListener)
 		go func() { served <- g.admin.Serve(g.adminListener) }()
 	}
+	serving := len(listeners)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-served:
+		serving--
 	}
 	g.drain(g.stopTurning().cfg)
 	g.stopWork()
 	g.background.Wait()
 	if g.adminListener != nil {
 		err = errors.Join(err, g.admin.Shutdown())
+	}
+	for _, l := range listeners {
+		_ = l.Close() // a server that was told to stop before it began would go on for ever
+	}
+	for range serving {
+		err = errors.Join(err, <-served)
 	}
 	return errors.Join(err, g.closeStores())
 }
