@@ -173,7 +173,7 @@ func (x *exchange) end(fail *failure.Error) {
 	x.ended = true
 	x.watch.stop()
 	now := time.Now()
-	x.settleLease(fail, now) // first: a Redis that is slow to keep the answer holds no engine's place
+	x.settleLease(fail, now)
 	x.keepAnswer(fail == nil, now)
 	x.settleLimits(fail)
 	x.account(fail)

@@ -77,6 +77,14 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 			x.recalled(q.Name(), "miss")
 			return false, nil
 		}
+		word, landed := "join", flight.Landed()
+		if landed {
+			word = "hit"
+		}
+		if fresh && landed { // what this one will bring replaces its answer
+			<-flight.Kept()
+			continue
+		}
 		if fresh {
 			x.recalled(q.Name(), "bypass")
 			return false, nil
@@ -88,7 +96,7 @@ func (x *exchange) recall() (answered bool, fail *failure.Error) {
 		}
 		if a := flight.Answer(); a != nil {
 			x.rec.Similarity = flight.Similarity()
-			x.recite(q.Name(), how("join", x.rec.Similarity), a)
+			x.recite(q.Name(), how(word, x.rec.Similarity), a)
 			return true, nil
 		}
 		if flight.TooLong() { // nobody would gain by asking one after the other

@@ -1,9 +1,9 @@
 // Package cache keeps whole answers and gives them to requests that ask for exactly the same.
 //
 // The key is everything that an answer depends on: the request's path, its route, its scope (the consumer, the user, or nobody; and the
-// content rules that look at the answer) and its whole body in a canonical form, where only the order of members, blanks and the spelling of texts do not matter. Any other
-// difference, also in a field that nobody knows, is another question. Answers are kept in memory, or in Redis if there is one, where
-// several gateways share them; a Redis in trouble is left alone for a second at a time and costs a request at most 25 ms.
+// content rules that look at the answer) and its whole body, where only the order of members, blanks and the spelling of texts do not
+// matter. Any other difference, also in a field that nobody knows, is another question. Answers are kept in memory, or in Redis if there
+// is one, where several gateways share them; a Redis in trouble is left alone for a second at a time and costs a request at most 25 ms.
 //
 // Of equal questions that come while the first is being answered only the first is asked; the others wait for its answer, and if
 // it does not come to a good end the next of them is asked. Only complete answers of status 200 that fit are kept, and
@@ -13,22 +13,21 @@
 // messages are compared by their vectors, which the caller brings; all else of the two questions must be equal, and so must be the numbers,
 // negations, names and quotations of both texts. README.md tells what that is worth.
 //
-// Costs: reading a body into its canonical form takes about 15 ns a byte, only where a rule matches.
+// Costs: the digest of a body takes about 1 ns a byte, only where a rule matches.
 package cache
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/tokenize"
 )
 
 // Answer is what a caller got: the content type and the body, of a stream with all its events.
@@ -45,6 +44,8 @@ type Key [sha256.Size]byte
 type Cache struct {
 	store    store
 	wordings index
+	remote   bool           // the store is Redis, which nobody waits for that has his answer
+	keeping  sync.WaitGroup // answers on their way there
 
 	mu      sync.Mutex // guards flights
 	flights map[Key]*Flight
@@ -78,12 +79,15 @@ func New(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.store, c.wordings = shared, &vectorSets{shared: shared, here: here}
+	c.store, c.wordings, c.remote = shared, &vectorSets{shared: shared, here: here}, true
 	return c, nil
 }
 
 // Close ends the connections.
-func (c *Cache) Close() { c.store.close() }
+func (c *Cache) Close() {
+	c.keeping.Wait()
+	c.store.close()
+}
 
 // errAway says that the limits wait for Redis in vain.
 var errAway = errors.New("the limits found it away")
@@ -97,8 +101,23 @@ func (c *Cache) RedisAway() {
 
 // Drop forgets all answers of a rule, or of all rules when it is "", and returns how many those were.
 func (c *Cache) Drop(ctx context.Context, rule string) (int, error) {
+	for _, f := range c.landed() {
+		<-f.kept
+	}
 	n, err := c.store.drop(ctx, rule)
 	return n, errors.Join(err, c.wordings.drop(ctx, rule))
+}
+
+// landed are the flights whose answers are on their way to the store.
+func (c *Cache) landed() (flights []*Flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.flights {
+		if f.Landed() {
+			flights = append(flights, f)
+		}
+	}
+	return flights
 }
 
 // Question is a request that a rule covers.
@@ -107,62 +126,37 @@ type Question struct {
 	rule  *config.CacheRule
 	key   Key
 
-	about   [][]byte       // what the question is about beside its body
-	members map[string]any // of the body, until its wording is known; nil where similar questions do not count
+	about   []byte // what the question is about beside its body
+	body    []byte // until its wording is known; nil where similar questions do not count
 	wording *Wording
 }
 
 // Ask makes a question of a request; nil when its body is no JSON object. What was changed in the body before it goes to an engine may be
 // put back into the answer, so that both bodies belong to the question then: the one that is sent first.
 func (c *Cache) Ask(rule *config.CacheRule, path, route, scope string, bodies ...[]byte) *Question {
-	q := &Question{cache: c, rule: rule, about: [][]byte{[]byte(rule.Name), []byte(path), []byte(route), []byte(scope)}}
+	q := &Question{cache: c, rule: rule, about: join(make([]byte, 0, 256), rule.Name, path, route, scope)}
 	parts := q.about
 	for _, body := range bodies {
-		members, ok := read(body, rule.Ignore)
+		sum, ok := tokenize.Digest(body, rule.Ignore...)
 		if !ok {
 			return nil
 		}
-		text, err := canonical(members)
-		if err != nil {
-			return nil
-		}
-		parts = append(parts, text)
-		if rule.Semantic.Used() && len(bodies) == 1 {
-			q.members = members
-		}
+		parts = append(parts, sum[:]...)
 	}
-	q.key = digest(parts)
+	q.key = sha256.Sum256(parts)
+	if rule.Semantic.Used() && len(bodies) == 1 {
+		q.body = bodies[0]
+	}
 	return q
 }
 
-// digest is of parts, none of which can be taken for a piece of another.
-func digest(parts [][]byte) (k Key) {
-	h := sha256.New()
+// join appends parts, none of which can be taken for a piece of another.
+func join(dst []byte, parts ...string) []byte {
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		_, _ = h.Write(length[:])
-		_, _ = h.Write(part)
+		dst = append(binary.BigEndian.AppendUint64(dst, uint64(len(part))), part...)
 	}
-	h.Sum(k[:0])
-	return k
+	return dst
 }
-
-// read returns the members of a JSON object that matter.
-func read(body []byte, ignore []string) (members map[string]any, ok bool) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if d.Decode(&members) != nil || members == nil {
-		return nil, false
-	}
-	for _, name := range ignore {
-		delete(members, name)
-	}
-	return members, true
-}
-
-// canonical brings a JSON object into one form: members in order, no blanks, one spelling of texts. Numbers stay as they are written.
-func canonical(members map[string]any) ([]byte, error) { return json.Marshal(members) }
 
 // Name is the rule's.
 func (q *Question) Name() string { return q.rule.Name }
@@ -179,6 +173,7 @@ func (q *Question) Answer(ctx context.Context, now time.Time) (*Answer, bool) {
 type Flight struct {
 	question *Question
 	done     chan struct{}
+	kept     chan struct{} // closed when it has left
 
 	// Once done:
 
@@ -194,13 +189,26 @@ func (q *Question) Board() (f *Flight, leads bool) {
 	if f = q.cache.flights[q.key]; f != nil {
 		return f, false
 	}
-	f = &Flight{question: q, done: make(chan struct{})}
+	f = &Flight{question: q, done: make(chan struct{}), kept: make(chan struct{})}
 	q.cache.flights[q.key] = f
 	return f, true
 }
 
 // Done is closed when the flight has landed.
 func (f *Flight) Done() <-chan struct{} { return f.done }
+
+// Landed says whether the flight is over: who finds it then finds its answer, which is not in the store yet.
+func (f *Flight) Landed() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kept is closed when the answer is in the store, or cannot be.
+func (f *Flight) Kept() <-chan struct{} { return f.kept }
 
 // TooLong tells that the answer was good but is not kept for its length, so that waiting for the next one is of no use.
 func (f *Flight) TooLong() bool { return f.long }
@@ -211,26 +219,47 @@ func (f *Flight) Answer() *Answer { return f.answer }
 // Similarity is how similar the question is that the answer belongs to, 0 for the flight's own.
 func (f *Flight) Similarity() float64 { return f.similarity }
 
-// land ends a flight; a is nil when nothing good came. The answer is stored first, so that nobody asks in between.
+// land ends a flight; a is nil when nothing good came. Until the answer is in the store the flight can still be found, so that nobody
+// asks in between.
 func (f *Flight) land(a *Answer, long bool) {
-	q := f.question
-	if a != nil {
-		q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
-		if w := q.wording; w != nil && w.vector != nil {
-			q.cache.wordings.add(context.Background(), w, a.Stored)
-		}
+	if a == nil {
+		f.end(nil, long)
+		return
 	}
-	f.end(a, long)
+	f.answer = a
+	c := f.question.cache
+	if !c.remote {
+		f.keep()
+		close(f.done)
+		return
+	}
+	close(f.done)
+	c.keeping.Go(f.keep)
 }
 
-// end lets those go on that wait for the flight.
+// keep stores the answer.
+func (f *Flight) keep() {
+	q, a := f.question, f.answer
+	q.cache.store.put(context.Background(), q.rule.Name, q.key, a, time.Duration(q.rule.TTL), a.Stored)
+	if w := q.wording; w != nil && w.vector != nil {
+		q.cache.wordings.add(context.Background(), w, a.Stored)
+	}
+	f.leave()
+}
+
+// end lets those go on that wait for a flight whose answer is not kept.
 func (f *Flight) end(a *Answer, long bool) {
+	f.leave()
+	f.answer, f.long = a, long
+	close(f.done)
+}
+
+func (f *Flight) leave() {
 	q := f.question
 	q.cache.mu.Lock()
 	delete(q.cache.flights, q.key)
 	q.cache.mu.Unlock()
-	f.answer, f.long = a, long
-	close(f.done)
+	close(f.kept)
 }
 
 func (k Key) String() string { return hex.EncodeToString(k[:]) }

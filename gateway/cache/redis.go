@@ -81,7 +81,7 @@ func (s *shared) get(ctx context.Context, rule string, k Key, _ time.Time) (*Ans
 	return &Answer{ContentType: a.ContentType, Body: a.Body, Stored: a.Stored}, true
 }
 
-// put keeps who gets an answer in one piece waiting for as long as Redis takes, 25 ms at most; a stream has gone out by then.
+// put takes as long as Redis does, 25 ms at most.
 func (s *shared) put(ctx context.Context, rule string, k Key, a *Answer, ttl time.Duration, _ time.Time) {
 	if s.resting() {
 		return

@@ -167,6 +167,7 @@ func TestVectorSets_OlderRedisKeepsTheAnswers(t *testing.T) {
 	rec := f.Record()
 	rec.Write([]byte("red"))
 	rec.End(true, time.Now())
+	<-f.Kept()
 	if got, near := question(a, "what").Similar(t.Context(), about(r, 0, 0, 10).vector, time.Now()); got == nil || string(got.Body) != "red" {
 		t.Errorf("the gateway that brought it finds %v, %g near", got, near)
 	}
@@ -206,6 +207,7 @@ func TestVectorSets_AreSharedAndForgotten(t *testing.T) {
 				rec := f.Record()
 				rec.Write([]byte(text))
 				rec.End(true, time.Now())
+				<-f.Kept()
 			}
 			ask := func(c *Cache, angle float64, want string, similarity float64) {
 				t.Helper()

@@ -1,7 +1,10 @@
 package cache
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
@@ -38,11 +41,19 @@ const mostNear = 4
 // Wording returns what may be said in other words, nil where the question can only be compared as a whole: when its rule says nothing of
 // similar questions, content rules have changed it, its last message is not a plain and short text of the user, or tools may be called.
 func (q *Question) Wording() *Wording {
-	if q.wording != nil || q.members == nil {
+	if q.wording != nil || q.body == nil {
 		return q.wording
 	}
-	members := q.members
-	q.members = nil
+	var members map[string]any
+	d := json.NewDecoder(bytes.NewReader(q.body))
+	d.UseNumber()
+	q.body = nil
+	if d.Decode(&members) != nil {
+		return nil
+	}
+	for _, ignored := range q.rule.Ignore {
+		delete(members, ignored)
+	}
 	for _, name := range []string{"tools", "functions"} {
 		if list, isList := members[name].([]any); members[name] != nil && (!isList || len(list) > 0) {
 			return nil
@@ -65,14 +76,14 @@ func (q *Question) Wording() *Wording {
 		return nil
 	}
 	holder[name] = nil
-	rest, err := canonical(members)
+	rest, err := json.Marshal(members)
 	if err != nil {
 		return nil
 	}
 	s := &q.rule.Semantic
 	q.wording = &Wording{
 		Text: text, rule: q.rule, answer: q.key,
-		partition: digest(append(q.about, []byte("wording"), []byte(s.Pool), []byte(s.Model), []byte(marks(text)), rest)),
+		partition: sha256.Sum256(append(join(q.about, "wording", s.Pool, s.Model, marks(text)), rest...)),
 	}
 	return q.wording
 }
