@@ -94,6 +94,16 @@ func (p *Pool) Status(now time.Time) []EndpointStatus {
 	return all
 }
 
+// States appends the state of each endpoint at the moment: what of Status may be looked at often.
+func (p *Pool) States(dst []State, now time.Time) []State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.endpoints {
+		dst = append(dst, e.health.state(now))
+	}
+	return dst
+}
+
 func (p *Pool) statusOf(e *Endpoint, now time.Time) EndpointStatus {
 	h, s := &e.health, &e.speed
 	foreign, _ := e.others(now)

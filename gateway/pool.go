@@ -33,6 +33,8 @@ type pool struct {
 	budget  *upstream.Budget       // of retries
 	hedging *hedging               // nil: no request is sent twice
 
+	outs outs
+
 	life             context.Context // of the work for it; set by start
 	end, stopPolling context.CancelFunc
 	told             balancer.Cursor // up to which the pool after it knows what it did

@@ -36,6 +36,7 @@ func (g *Gateway) runProbes(ctx context.Context, p *pool) {
 			probing.Go(func() { g.probe(ctx, p, due) })
 		}
 		g.moveStuck(p, now)
+		g.tellOuts(p, now)
 		timer.Reset(max(10*time.Millisecond, time.Until(p.Wake(now))))
 	}
 }
