@@ -31,7 +31,7 @@ func (k *look) find(s *Session, rules []*rule, placeholders *lexicon, src []byte
 	open := len(k.text.plain)
 	for _, r := range rules {
 		for _, f := range r.finders {
-			k.collect(f, hit{rule: r, label: f.label})
+			k.collect(f.finder, hit{rule: r, label: f.label})
 			if goesOn {
 				open = min(open, f.open(&k.text))
 			}

@@ -7,7 +7,9 @@ import (
 )
 
 // Header is a set of response headers; *fasthttp.ResponseHeader is one.
-type Header interface{ Set(name, value string) }
+type Header interface {
+	SetBytesV(name string, value []byte)
+}
 
 // seen is a bucket as the request left it.
 type seen struct {
@@ -36,12 +38,20 @@ func (r *Reservation) WriteTo(h Header) {
 	if r == nil || len(r.seen) == 0 {
 		return
 	}
-	r.openAI(h, "requests", func(m measure) bool { return m == requests })
-	r.openAI(h, "tokens", measure.isTokens)
-	r.ietf(h)
+	b := make([]byte, 0, usualHeader)
+	b = r.openAI(h, b, &requestHeaders, func(m measure) bool { return m == requests })
+	b = r.openAI(h, b, &tokenHeaders, measure.isTokens)
+	r.ietf(h, b)
 }
 
-func (r *Reservation) openAI(h Header, of string, counts func(measure) bool) {
+// requestHeaders and tokenHeaders are the names of limit, remaining and reset.
+var (
+	requestHeaders = [...]string{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
+	tokenHeaders   = [...]string{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+)
+
+// openAI sets the three headers, by the memory of b.
+func (r *Reservation) openAI(h Header, b []byte, names *[3]string, counts func(measure) bool) []byte {
 	var tight *seen
 	for i := range r.seen {
 		s := &r.seen[i]
@@ -50,35 +60,45 @@ func (r *Reservation) openAI(h Header, of string, counts func(measure) bool) {
 		}
 	}
 	if tight == nil {
-		return
+		return b
 	}
-	h.Set("x-ratelimit-limit-"+of, strconv.FormatInt(tight.size, 10))
-	h.Set("x-ratelimit-remaining-"+of, strconv.FormatInt(tight.left, 10))
+	b = strconv.AppendInt(b[:0], tight.size, 10)
+	h.SetBytesV(names[0], b)
+	b = strconv.AppendInt(b[:0], tight.left, 10)
+	h.SetBytesV(names[1], b)
 	if tight.reset != never {
-		h.Set("x-ratelimit-reset-"+of, tight.reset.Round(time.Millisecond).String())
+		h.SetBytesV(names[2], append(b[:0], tight.reset.Round(time.Millisecond).String()...))
 	}
+	return b
 }
 
-// ietf sets the two structured fields. Money shows in millionths.
-func (r *Reservation) ietf(h Header) {
-	policy, state := make([]byte, 0, usualHeader), make([]byte, 0, usualHeader)
+// ietf sets the two structured fields, by the memory of b. Money shows in millionths.
+func (r *Reservation) ietf(h Header, b []byte) {
+	b = b[:0]
 	for i := range r.seen {
 		s := &r.seen[i]
 		if i > 0 {
-			policy, state = append(policy, ", "...), append(state, ", "...)
+			b = append(b, ", "...)
 		}
-		policy = strconv.AppendInt(append(strconv.AppendQuote(policy, s.shape.policy), ";q="...), s.size, 10)
-		policy = append(policy, s.shape.policyUnit()...)
+		b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";q="...), s.size, 10)
+		b = append(b, s.shape.policyUnit()...)
 		if per := s.shape.whole.per; per > 0 && s.reset != never {
-			policy = strconv.AppendInt(append(policy, ";w="...), int64(per/time.Second), 10)
-		}
-		state = strconv.AppendInt(append(strconv.AppendQuote(state, s.shape.policy), ";r="...), s.left, 10)
-		if s.reset != never {
-			state = strconv.AppendInt(append(state, ";t="...), ceilDiv(int64(s.reset), int64(time.Second)), 10)
+			b = strconv.AppendInt(append(b, ";w="...), int64(per/time.Second), 10)
 		}
 	}
-	h.Set("RateLimit-Policy", string(policy))
-	h.Set("RateLimit", string(state))
+	h.SetBytesV("Ratelimit-Policy", b)
+	b = b[:0]
+	for i := range r.seen {
+		s := &r.seen[i]
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";r="...), s.left, 10)
+		if s.reset != never {
+			b = strconv.AppendInt(append(b, ";t="...), ceilDiv(int64(s.reset), int64(time.Second)), 10)
+		}
+	}
+	h.SetBytesV("Ratelimit", b)
 }
 
 // usualHeader is the length up to which a structured field is written without growing.
