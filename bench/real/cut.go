@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,8 +12,10 @@ import (
 )
 
 const (
-	// endsWithin is how soon a stream of a stopped replica must end, once the engine has given it up.
+	// endsWithin is how soon a stream of a stopped replica must end, once the engine takes no connections any more.
 	endsWithin = 10 * time.Second
+	// mostEnding is how long an engine may take for that: the last steps of one that drains are slow on two cores that the other one fills.
+	mostEnding = 90 * time.Second
 	// laterEvery is the pause between two requests after the stop.
 	laterEvery = 250 * time.Millisecond
 	// begun is how many events show that a stream is under way.
@@ -21,16 +24,15 @@ const (
 
 // stop is a way in which a replica ends.
 type stop struct {
-	name  string
-	args  []string // of the replica
-	kill  func(replica) error
-	drain time.Duration // how long the engine goes on with its streams
+	name string
+	args []string // of the replica
+	kill func(replica) error
 }
 
 // stops are the ways that real engines end in. The first one's replica is that of the comparison.
 var stops = []stop{
 	{name: "SIGTERM", kill: replica.terminate},
-	{name: "SIGTERM to one that drains", args: []string{"--shutdown-timeout", "12"}, kill: replica.terminate, drain: 12 * time.Second},
+	{name: "SIGTERM to one that drains", args: []string{"--shutdown-timeout", "12"}, kill: replica.terminate},
 	{name: "kill -9", kill: replica.kill},
 }
 
@@ -43,6 +45,7 @@ func (r replica) kill() error { return syscall.Kill(-r.pid, syscall.SIGKILL) }
 // cut is what became of streams and later requests when a replica was stopped.
 type cut struct {
 	stop      stop
+	ending    time.Duration // from the stop until the engine took no connections any more
 	doomed    int           // streams that the engine ran when it was stopped
 	explicit  []*stream     // streams that ended with an explicit error within the time
 	wrong     []*stream     // streams that ended in any other way than explicitly or whole
@@ -82,9 +85,47 @@ func (s stop) underLoad(ctx context.Context, o options, dir string, replicas []r
 	}
 	stopped := time.Now()
 	c = &cut{stop: s, doomed: count.running}
-	c.later, c.failed = askUntil(ctx, g.url, stopped.Add(s.drain+endsWithin))
+	over := make(chan struct{}) // closed when streams may not go on any more
+	var refused error
+	readers.Go(func() {
+		defer close(over)
+		if c.ending, refused = victim.refuses(ctx, stopped); refused != nil {
+			return
+		}
+		select {
+		case <-time.After(endsWithin):
+		case <-ctx.Done():
+		}
+	})
+	c.later, c.failed = askUntil(ctx, g.url, over)
+	if refused != nil {
+		return nil, refused
+	}
 	c.sort(streams, stopped)
 	return c, c.judge()
+}
+
+// refuses waits until nobody can connect to the replica any more, and tells how long after since that was.
+func (r replica) refuses(ctx context.Context, since time.Time) (time.Duration, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	dialer := net.Dialer{Timeout: time.Second}
+	for {
+		conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(r.url, "http://"))
+		took := time.Since(since)
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return took, nil
+		case err == nil:
+			_ = conn.Close()
+		}
+		if took > mostEnding {
+			return 0, fmt.Errorf("%s still takes connections %v after its stop", r.url, mostEnding)
+		}
+		<-tick.C
+	}
 }
 
 // openStreams begins n long answers and waits until each has some events.
@@ -110,14 +151,14 @@ func openStreams(ctx context.Context, readers *sync.WaitGroup, url string, n int
 	return streams, nil
 }
 
-// askUntil makes one small request after the other until a time and tells which failed.
-func askUntil(ctx context.Context, url string, end time.Time) (n int, failed []error) {
+// askUntil makes one small request after the other until over is closed, and tells which failed.
+func askUntil(ctx context.Context, url string, over <-chan struct{}) (n int, failed []error) {
 	tick := time.NewTicker(laterEvery)
 	defer tick.Stop()
 	var mu sync.Mutex
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
-	for time.Now().Before(end) && ctx.Err() == nil {
+	for going := true; going; {
 		number := n
 		n++
 		waiting.Go(func() {
@@ -129,7 +170,10 @@ func askUntil(ctx context.Context, url string, end time.Time) (n int, failed []e
 		})
 		select {
 		case <-tick.C:
+		case <-over:
+			going = false
 		case <-ctx.Done():
+			going = false
 		}
 	}
 	waiting.Wait()
@@ -147,7 +191,7 @@ func (c *cut) sort(streams []*stream, stopped time.Time) {
 			c.survivors++
 		case state.whole:
 			c.survivors++
-		case state.explicit && state.last.Sub(stopped) <= c.stop.drain+endsWithin:
+		case state.explicit && state.last.Sub(stopped) <= c.ending+endsWithin:
 			c.explicit = append(c.explicit, s)
 			c.slowest = max(c.slowest, state.last.Sub(stopped))
 		default:
@@ -177,7 +221,7 @@ func (c *cut) judge() error {
 // String tells the outcome to a person.
 func (c *cut) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s, one replica with %d streams: %d ended with an explicit error", c.stop.name, c.doomed, len(c.explicit))
+	fmt.Fprintf(&b, "\n%s, one replica with %d streams, which refused connections after %.1f s: %d ended with an explicit error", c.stop.name, c.doomed, c.ending.Seconds(), len(c.explicit))
 	if len(c.explicit) > 0 {
 		fmt.Fprintf(&b, ", the last after %.1f s (%s)", c.slowest.Seconds(), c.explicit[0].ending())
 	}

@@ -3,8 +3,8 @@
 // It starts two vLLM replicas on the CPU (install.sh, up.sh), puts the gateway in front of them, plays shuffled conversations of several
 // turns with `warmlane load` once for each policy, and prints the prefix cache hit rate by the engines' own counters beside the ideal: what
 // one replica alone, which sees every block that a session sent before, finds in its cache. Then it stops a replica while streams run, by
-// SIGTERM, by SIGTERM to one that drains, and by kill -9: each stream there must end with an explicit error within 10 s of the engine's own
-// end, and no later request may fail. Last, one replica refuses what it does not want to queue, mostly inside answers of status 200: all of
+// SIGTERM, by SIGTERM to one that drains, and by kill -9: each stream there must end with an explicit error within 10 s after
+// the engine refuses connections, and no later request may fail. Last, one replica refuses what it does not want to queue, mostly inside answers of status 200: all of
 // 60 streams must be answered whole.
 //
 // It guarantees cold caches before each run and the same conversations in each. It exits with 1 when a request failed, when the last policy

@@ -148,7 +148,9 @@ func TestCut_TellsEndingsApart(t *testing.T) {
 		<-s.over
 	}
 	c := &cut{doomed: 3}
-	c.later, c.failed = askUntil(ctx, server.URL, time.Now().Add(2*laterEvery))
+	over := make(chan struct{})
+	time.AfterFunc(2*laterEvery, func() { close(over) })
+	c.later, c.failed = askUntil(ctx, server.URL, over)
 	c.sort(streams, stopped)
 	if len(c.explicit) != 1 || c.explicit[0].number != 0 || len(c.wrong) != 2 || c.survivors != 2 || len(c.silent) != 0 {
 		t.Errorf("sorted as %s", c)
