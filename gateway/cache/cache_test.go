@@ -43,11 +43,7 @@ func (c *Cache) fly(t testing.TB, q *Question, text string, now time.Time) {
 // Whoever asks while an answer is on its way to Redis finds it, and what is dropped meanwhile does not come back.
 func TestRedis_AnswersOnTheirWayThere(t *testing.T) {
 	server := miniredis.RunT(t)
-	c, err := New(Options{Redis: config.Redis{URL: config.NewSecret("redis://" + server.Addr())}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	c := inRedis(t, "redis://"+server.Addr())
 	q := c.Ask(rule("r"), "/", "", "", []byte(`{}`))
 	f, _ := q.Board()
 	server.Lock() // until it is unlocked no command comes to an end

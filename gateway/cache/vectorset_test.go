@@ -139,21 +139,24 @@ func startRedis(t *testing.T, program string) string {
 	return ""
 }
 
+// inRedis is the cache of one of several gateways.
+func inRedis(t *testing.T, url string) *Cache {
+	t.Helper()
+	c, err := New(Options{Redis: config.Redis{URL: config.NewSecret(url)}, Vectors: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
 // A Redis without vector sets keeps the answers, and each gateway finds similar questions among those that it has brought itself.
 func TestVectorSets_OlderRedisKeepsTheAnswers(t *testing.T) {
 	if major := versionOf(t, "redis-server"); major == 0 || major >= 8 {
 		t.Skipf("no redis-server before version 8, this one is of %d", major)
 	}
 	url := startRedis(t, "redis-server")
-	gateway := func() *Cache {
-		c, err := New(Options{Redis: config.Redis{URL: config.NewSecret(url)}, Vectors: 1 << 20, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.Close)
-		return c
-	}
-	a, b, r := gateway(), gateway(), semantic("r")
+	a, b, r := inRedis(t, url), inRedis(t, url), semantic("r")
 	question := func(c *Cache, text string) *Question {
 		q := c.Ask(r, "/", "", "", []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))
 		q.Wording()
@@ -187,15 +190,7 @@ func TestVectorSets_AreSharedAndForgotten(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) string{"in the test": fakeVectorSets, "redis 8": realVectorSets} {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
-			gateway := func() *Cache {
-				c, err := New(Options{Redis: config.Redis{URL: config.NewSecret(url)}, Vectors: 1 << 20, Log: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(c.Close)
-				return c
-			}
-			a, b, r := gateway(), gateway(), semantic("r[1]")
+			a, b, r := inRedis(t, url), inRedis(t, url), semantic("r[1]")
 			tell := func(c *Cache, text string, angle float64) {
 				t.Helper()
 				q := c.Ask(r, "/", "", "", []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))

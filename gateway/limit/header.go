@@ -74,31 +74,37 @@ func (r *Reservation) openAI(h Header, b []byte, names *[3]string, counts func(m
 
 // ietf sets the two structured fields, by the memory of b. Money shows in millionths.
 func (r *Reservation) ietf(h Header, b []byte) {
-	b = b[:0]
-	for i := range r.seen {
-		s := &r.seen[i]
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";q="...), s.size, 10)
-		b = append(b, s.shape.policyUnit()...)
-		if per := s.shape.whole.per; per > 0 && s.reset != never {
-			b = strconv.AppendInt(append(b, ";w="...), int64(per/time.Second), 10)
-		}
-	}
+	b = r.list(b[:0], (*seen).appendPolicy)
 	h.SetBytesV("Ratelimit-Policy", b)
-	b = b[:0]
+	h.SetBytesV("Ratelimit", r.list(b[:0], (*seen).appendState))
+}
+
+// list appends all buckets, each as item writes it.
+func (r *Reservation) list(b []byte, item func(*seen, []byte) []byte) []byte {
 	for i := range r.seen {
-		s := &r.seen[i]
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";r="...), s.left, 10)
-		if s.reset != never {
-			b = strconv.AppendInt(append(b, ";t="...), ceilDiv(int64(s.reset), int64(time.Second)), 10)
-		}
+		b = item(&r.seen[i], b)
 	}
-	h.SetBytesV("Ratelimit", b)
+	return b
+}
+
+func (s *seen) appendPolicy(b []byte) []byte {
+	b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";q="...), s.size, 10)
+	b = append(b, s.shape.policyUnit()...)
+	if per := s.shape.whole.per; per > 0 && s.reset != never {
+		b = strconv.AppendInt(append(b, ";w="...), int64(per/time.Second), 10)
+	}
+	return b
+}
+
+func (s *seen) appendState(b []byte) []byte {
+	b = strconv.AppendInt(append(strconv.AppendQuote(b, s.shape.policy), ";r="...), s.left, 10)
+	if s.reset != never {
+		b = strconv.AppendInt(append(b, ";t="...), ceilDiv(int64(s.reset), int64(time.Second)), 10)
+	}
+	return b
 }
 
 // usualHeader is the length up to which a structured field is written without growing.
