@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -40,33 +41,95 @@ func (c *Cache) fly(t testing.TB, q *Question, text string, now time.Time) {
 	<-f.Kept()
 }
 
-// Whoever asks while an answer is on its way to Redis finds it, and what is dropped meanwhile does not come back.
-func TestRedis_AnswersOnTheirWayThere(t *testing.T) {
-	server := miniredis.RunT(t)
-	c := inRedis(t, "redis://"+server.Addr())
+// slowStore is a store far away: nothing gets there before it is let in.
+type slowStore struct {
+	store
+	letIn chan struct{}
+}
+
+func (s *slowStore) put(ctx context.Context, rule string, k Key, a *Answer, ttl time.Duration, now time.Time) {
+	<-s.letIn
+	s.store.put(ctx, rule, k, a, ttl, now)
+}
+
+func farAway(t *testing.T) (c *Cache, letIn func()) {
+	t.Helper()
+	c = inMemory(t, 1<<20)
+	slow := &slowStore{c.store, make(chan struct{})}
+	c.store, c.wordings, c.remote = slow, newWordings(1<<20), true
+	t.Cleanup(c.Close)
+	return c, func() { close(slow.letIn) }
+}
+
+// Whoever asks while an answer is on its way to the store finds it, and what is dropped meanwhile does not come back.
+func TestFlight_AnswersOnTheirWayToTheStore(t *testing.T) {
+	c, letIn := farAway(t)
 	q := c.Ask(rule("r"), "/", "", "", []byte(`{}`))
 	f, _ := q.Board()
-	server.Lock() // until it is unlocked no command comes to an end
 	rec := f.Record()
 	rec.Write([]byte("text"))
 	rec.End(true, start)
 	found, leads := q.Board()
 	if leads || !found.Landed() || string(found.Answer().Body) != "text" {
-		t.Errorf("while Redis takes its time: leads %v, landed %v", leads, found.Landed())
+		t.Errorf("while the store takes its time: leads %v, landed %v", leads, found.Landed())
 	}
 	dropped := make(chan error)
 	go func() {
 		_, err := c.Drop(context.Background(), "r")
 		dropped <- err
 	}()
-	server.Unlock()
+	letIn()
 	<-f.Kept()
-	if err := <-dropped; err != nil || len(server.Keys()) != 0 {
-		t.Errorf("dropped, but %v is left, %v", server.Keys(), err)
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
+	if a, ok := q.Answer(context.Background(), start); ok {
+		t.Errorf("dropped, but %q is left", a.Body)
 	}
 	if _, leads := q.Board(); !leads {
 		t.Error("the flight does not leave")
 	}
+}
+
+// So does a similar question, whose nearest answer may be on its way or there.
+func TestFlight_AnswersOnTheirWayAreSimilarToo(t *testing.T) {
+	c, letIn := farAway(t)
+	r := semantic("r")
+	ask := func(text string, angle float64) (*Question, string) {
+		q := c.Ask(r, "/", "", "", []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))
+		q.Wording()
+		a, similarity := q.Similar(t.Context(), about(r, 0, 0, angle).vector, start)
+		if a == nil {
+			return q, ""
+		}
+		return q, fmt.Sprintf("%s %.3f", a.Body, similarity)
+	}
+	var flights []*Flight
+	for text, angle := range map[string]float64{"red": 0, "blue": 60} {
+		q, got := ask(text, angle)
+		if got != "" {
+			t.Fatalf("%s: %s", text, got)
+		}
+		f, _ := q.Board()
+		rec := f.Record()
+		rec.Write([]byte(text))
+		rec.End(true, start)
+		flights = append(flights, f)
+	}
+	look := func(when string) {
+		t.Helper()
+		for angle, want := range map[float64]string{5: "red 0.996", 55: "blue 0.996", 30: ""} {
+			if _, got := ask("what", angle); got != want {
+				t.Errorf("%s, at %g degrees: %q, want %q", when, angle, got, want)
+			}
+		}
+	}
+	look("on their way")
+	letIn()
+	for _, f := range flights {
+		<-f.Kept()
+	}
+	look("there")
 }
 
 func TestMemory_KeepsWhatWasUsedLastWithinItsBytes(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"gonum.org/v1/gonum/blas/blas32"
+
 	"github.com/warmlane/warmlane/gateway/config"
 )
 
@@ -93,11 +95,34 @@ func (q *Question) Wording() *Wording {
 func (q *Question) Similar(ctx context.Context, vector []float32, now time.Time) (a *Answer, similarity float64) {
 	w, c := q.wording, q.cache
 	w.vector = vector
+	a, similarity = c.similarLanded(w)
 	for _, n := range c.wordings.near(ctx, w, now) {
-		if a, found := c.store.get(ctx, q.rule.Name, n.answer, now); found {
-			return a, n.similarity
+		if n.similarity <= similarity {
+			break
+		}
+		if stored, found := c.store.get(ctx, q.rule.Name, n.answer, now); found {
+			return stored, n.similarity
 		}
 		c.wordings.forget(ctx, w, n.answer)
 	}
-	return nil, 0
+	return a, similarity
+}
+
+// similarLanded looks among the answers that are on their way to the store.
+func (c *Cache) similarLanded(w *Wording) (a *Answer, similarity float64) {
+	for _, f := range c.landed() {
+		other := f.question.wording
+		if other == nil || other.partition != w.partition || len(other.vector) != len(w.vector) {
+			continue
+		}
+		if s := min(cosine(w.vector, other.vector), 1); s >= w.rule.Semantic.Threshold && s > similarity {
+			a, similarity = f.answer, s
+		}
+	}
+	return a, similarity
+}
+
+func cosine(a, b []float32) float64 {
+	v := func(data []float32) blas32.Vector { return blas32.Vector{N: len(data), Inc: 1, Data: data} }
+	return float64(blas32.Dot(v(a), v(b)))
 }
