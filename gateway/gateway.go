@@ -131,7 +131,7 @@ func (g *Gateway) listen(cfg *config.Config, opts Options) (err error) {
 			return fmt.Errorf("application listener: %w", err)
 		}
 	}
-	g.listener = g.newEntrance(g.listener, cfg.Server.TLS.Enabled())
+	g.listener = g.newEntrance(newSteady(g.listener, g.log), cfg.Server.TLS.Enabled())
 	if cfg.Server.TLS.Enabled() {
 		cert, err := openCertificate(func() config.TLS { return g.state.Load().cfg.Server.TLS }, g.log)
 		if err != nil {
@@ -143,6 +143,9 @@ func (g *Gateway) listen(cfg *config.Config, opts Options) (err error) {
 		if g.adminListener, err = net.Listen("tcp", cfg.Server.Admin); err != nil {
 			return errors.Join(fmt.Errorf("admin listener: %w", err), g.listener.Close())
 		}
+	}
+	if g.adminListener != nil {
+		g.adminListener = newSteady(g.adminListener, g.log)
 	}
 	return nil
 }

@@ -93,18 +93,21 @@ func quoted(urls []string) string {
 // startRig starts a gateway; source, which may be nil, is where it reloads from.
 func startRig(t *testing.T, cfg *config.Config, source *config.Source) *rig {
 	t.Helper()
+	return runRig(t, cfg, gateway.Options{Listener: listen(t), AdminListener: listen(t), Source: source})
+}
+
+// runRig starts a gateway with the listeners of opts, and a log of its own.
+func runRig(t *testing.T, cfg *config.Config, opts gateway.Options) *rig {
+	t.Helper()
 	r := &rig{t: t, lines: &lines{}, done: make(chan error, 1)}
-	app, admin := listen(t), listen(t)
-	g, err := gateway.New(cfg, gateway.Options{
-		Listener: app, AdminListener: admin, Source: source,
-		Log: slog.NewJSONHandler(r.lines, &slog.HandlerOptions{Level: slog.LevelDebug}),
-	})
+	opts.Log = slog.NewJSONHandler(r.lines, &slog.HandlerOptions{Level: slog.LevelDebug})
+	g, err := gateway.New(cfg, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	r.URL, r.Admin = "http://"+app.Addr().String(), "http://"+admin.Addr().String()
+	r.URL, r.Admin = "http://"+g.Addr().String(), "http://"+g.AdminAddr().String()
 	go func() { r.done <- g.Run(ctx) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
