@@ -152,7 +152,9 @@ func (x *exchange) rescue() {
 }
 
 // mistake is the failure that a panic stands for; it is logged.
-func (x *exchange) mistake(p any) *failure.Error {
-	x.g.log.Error("panic while serving a request", "request_id", x.rec.ID, "panic", fmt.Sprint(p), "stack", stack())
+func (x *exchange) mistake(p any) *failure.Error { return x.g.mistake(p, x.rec.ID) }
+
+func (g *Gateway) mistake(p any, request string) *failure.Error {
+	g.log.Error("panic while serving a request", "request_id", request, "panic", fmt.Sprint(p), "stack", stack())
 	return failure.New(failure.Internal, "The gateway made a mistake. It has been logged.").Because(fmt.Errorf("panic: %v", p))
 }

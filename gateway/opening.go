@@ -27,7 +27,7 @@ type opening struct {
 // openAnswer reads what must be known before anything is sent: the first event of a stream, or the whole of another answer. sink, which may
 // be nil, takes its text.
 func (x *exchange) openAnswer(a *upstream.Attempt, sink api.Sink) (opening, *failure.Error) {
-	r := &upstream.Relay{Attempt: a, Follower: x, Family: x.ep.Family}
+	r := &upstream.Relay{Attempt: a, Follower: x, Family: x.ep.Family, Mistake: x.mistake}
 	o := opening{relay: r, usage: api.NoUsage}
 	streamed := isMedia(a.Head.ContentType(), "text/event-stream")
 	if x.errand != nil {

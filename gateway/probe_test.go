@@ -4,33 +4,17 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/warmlane/warmlane/balancer"
 	"github.com/warmlane/warmlane/gateway/api"
 	"github.com/warmlane/warmlane/gateway/config"
 )
-
-// Proxies such as HAProxy add a second X-Forwarded-For line: the last line counts, the first is the caller's own.
-func TestHead_SecondForwardedForLineCounts(t *testing.T) {
-	var ctx fasthttp.RequestCtx
-	var req fasthttp.Request
-	req.Header.Add("X-Forwarded-For", "9.9.9.9") // the caller's lie
-	req.Header.Add("X-Forwarded-For", "1.2.3.4") // of the trusted proxy
-	ctx.Init(&req, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}, nil)
-	if ip := clientIP(&ctx, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}); ip.String() != "1.2.3.4" {
-		t.Errorf("the caller is %s, want 1.2.3.4", ip)
-	}
-}
 
 // A generation probe succeeds by an answer only, and teaches by a token only.
 func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {

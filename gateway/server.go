@@ -92,11 +92,17 @@ func (g *Gateway) expectBody(h *fasthttp.RequestHeader) bool {
 }
 
 // refusesHead is why a request can be refused without reading its body; nil if it cannot. Without an address ip, wrong keys are not counted.
-func (g *Gateway) refusesHead(h *fasthttp.RequestHeader, ip func() netip.Addr) *failure.Error {
+// It also runs where no handler does, so it rescues itself.
+func (g *Gateway) refusesHead(h *fasthttp.RequestHeader, ip func() netip.Addr) (fail *failure.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			fail = g.mistake(p, "")
+		}
+	}()
 	if _, fail := matchHead(h); fail != nil {
 		return fail
 	}
-	_, fail := g.state.Load().identify(h, ip)
+	_, fail = g.state.Load().identify(h, ip)
 	return fail
 }
 

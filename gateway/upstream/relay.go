@@ -48,6 +48,8 @@ type Relay struct {
 	Editor Editor
 	// Copy gets everything that the client gets; may be nil.
 	Copy func(p []byte)
+	// Mistake makes a failure of a panic while the answer is relayed or when it has ended, and tells the log; nil: the panic passes.
+	Mistake func(p any) *failure.Error
 
 	held  []byte // read before the client's head was sent; may lie in first
 	first *buffer
@@ -189,7 +191,10 @@ func (r *Relay) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // WriteTo relays until the answer is complete or broken. An error makes the server drop the client's connection without the end
 // of its framing, so that nothing incomplete looks complete.
-func (r *Relay) WriteTo(w io.Writer) (int64, error) {
+func (r *Relay) WriteTo(w io.Writer) (sent int64, broken error) {
+	if r.Mistake != nil {
+		defer r.rescue(&broken)
+	}
 	buf := buffers.get()
 	defer buffers.put(buf)
 	now := time.Now()
@@ -223,6 +228,14 @@ func (r *Relay) WriteTo(w io.Writer) (int64, error) {
 				r.Follower.Progress(now, r.Stream.LastTokens)
 			}
 		}
+	}
+}
+
+// rescue turns a panic into the failure that ends the answer.
+func (r *Relay) rescue(broken *error) {
+	if p := recover(); p != nil {
+		r.fail = r.Mistake(p)
+		*broken = r.fail
 	}
 }
 
@@ -286,6 +299,10 @@ func (r *Relay) finish(w io.Writer, err error) error {
 
 // CloseWithError finishes the attempt. The server calls it once, with the write error when the client is gone.
 func (r *Relay) CloseWithError(err error) error {
+	if r.Mistake != nil {
+		var late error // nothing can be told any more
+		defer r.rescue(&late)
+	}
 	switch {
 	case r.fail != nil:
 	case isTimeout(err):
