@@ -10,6 +10,9 @@ func (p *Prices) Of(model string) *Price {
 	return nil
 }
 
+// mostCost is the most that a request can cost: beyond it doubles do not count in ones.
+const mostCost = 1 << 52
+
 // Cost is what a request costs, in millionths of the currency, rounded up. cached is the part of input that came from a cache.
 func (p *Price) Cost(input, cached, output int) int64 {
 	if p == nil {
@@ -21,6 +24,9 @@ func (p *Price) Cost(input, cached, output int) int64 {
 	}
 	cached = min(max(0, cached), input)
 	micros := float64(input-cached)*p.Input + float64(cached)*forCached + float64(output)*p.Output
+	if micros >= mostCost {
+		return mostCost
+	}
 	n := int64(micros)
 	if float64(n) < micros {
 		n++

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestPrices_Cost(t *testing.T) {
 	p := Prices{Models: []Price{{Models: []string{"qwen-max"}, Input: 2.5, Cached: 0.5, Output: 10}, {Models: []string{"qwen*"}, Input: 2}}}
@@ -18,4 +21,12 @@ func TestPrices_Cost(t *testing.T) {
 	f("qwen-turbo", 10, 5, 1000, 20)  // cached as input, the answer for nothing
 	f("llama3", 1000, 0, 1000, 0)     // no price
 	f("qwen-max", 1e9, 0, 1e9, 125e8) // no overflow
+}
+
+// What costs more than can be counted costs as much as can be.
+func TestPrice_CostsThatCannotBeCounted(t *testing.T) {
+	p := Price{Input: 1e6, Output: 1e6}
+	if got := p.Cost(math.MaxInt, 0, math.MaxInt); got < 1e15 {
+		t.Errorf("costs %d", got)
+	}
 }

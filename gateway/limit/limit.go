@@ -199,15 +199,22 @@ func (l *Limiter) add(c *call, r *rule, q *Query, now time.Time, whole bool) {
 
 // output returns the tokens that a rule sets aside for the answers of q.
 func (l *Limiter) output(c *call, r *rule, q *Query) int {
-	choices := max(1, q.Choices)
-	if !r.strict {
-		return choices * l.memory.outputs.expect(q.Model, q.MaxTokens)
-	}
-	if q.MaxTokens > 0 {
-		return choices * q.MaxTokens
-	}
-	if c.strict == 0 || r.cfg.MaxOutput < c.strict {
+	switch {
+	case !r.strict:
+		return all(q.Choices, l.memory.outputs.expect(q.Model, q.MaxTokens))
+	case q.MaxTokens > 0:
+		return all(q.Choices, q.MaxTokens)
+	case c.strict == 0 || r.cfg.MaxOutput < c.strict:
 		c.strict = r.cfg.MaxOutput
 	}
-	return choices * r.cfg.MaxOutput
+	return all(q.Choices, r.cfg.MaxOutput)
+}
+
+// all is what that many answers need, or as much as can be counted: callers choose both factors.
+func all(choices, each int) int {
+	choices = max(1, choices)
+	if each > mostUnits/choices {
+		return mostUnits
+	}
+	return choices * each
 }

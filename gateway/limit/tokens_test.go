@@ -1,6 +1,7 @@
 package limit_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -173,5 +174,20 @@ func TestTokens_StrictSetsAsideAll(t *testing.T) {
 		if place := admitted(t, l, chat(100, 100)); place.MaxTokens != 0 {
 			t.Errorf("a request that names a bound is given %d", place.MaxTokens)
 		}
+	})
+}
+
+// What a request may need at most is more than can be counted: a limit that reserves all of it refuses, whatever the caller writes.
+func TestTokens_MoreThanCanBeCounted(t *testing.T) {
+	onEachStore(t, func(t *testing.T, _ *clock, limiter func(...config.Limit) *limit.Limiter) {
+		strict := perMinute(1000)
+		strict.Reserve, strict.MaxOutput = config.ReserveStrict, 700
+		l := limiter(strict)
+		for _, choices := range []int{1 << 32, 1 << 33, 1<<33 + 1, 1 << 62, math.MaxInt} {
+			q := chat(1, math.MaxInt32)
+			q.Choices = choices
+			refused(t, l, q)
+		}
+		remaining(t, l, "1000")
 	})
 }
