@@ -236,13 +236,21 @@ routes: [{name: both, models: ["m*"], targets: [{pool: a}, {pool: b}]}]
 	r.used("passed on", byAll, ",,m2,b,both,1,0,0,0,9,0,2,0")
 }
 
+// aboutNoon is a zone in which it is about noon, so that no test sees its day end, and the date there.
+func aboutNoon() (zone, today string) {
+	now := time.Now().UTC()
+	east := 12 - now.Hour()
+	return fmt.Sprintf("Etc/GMT%+d", -east), now.Add(time.Duration(east) * time.Hour).Format(time.DateOnly) // such names count westwards
+}
+
 func TestUsage_AdminAPI(t *testing.T) {
-	r := newRig(t, accounted, engine(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }).URL)
+	zone, today := aboutNoon()
+	yaml := accounted + "usage: {zone: " + zone + "}\n"
+	r := newRig(t, yaml, engine(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }).URL)
 	for range 3 {
 		r.post(chat, plainChat, "Authorization", "Bearer sk-dify")
 	}
 	r.post(chat, plainChat, "Authorization", "Bearer sk-shop")
-	today := time.Now().UTC().Format(time.DateOnly)
 
 	var got struct {
 		From, To, Zone, Currency string
@@ -254,7 +262,7 @@ func TestUsage_AdminAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(text.body), &got); err != nil || text.status != 200 {
 		t.Fatal(err, text)
 	}
-	if got.From != today || got.To != today || got.Zone != "UTC" || got.Currency != "CNY" || strings.Join(got.By, ",") != "day,consumer,model" || len(got.Rows) != 1 {
+	if got.From != today || got.To != today || got.Zone != zone || got.Currency != "CNY" || strings.Join(got.By, ",") != "day,consumer,model" || len(got.Rows) != 1 {
 		t.Errorf("%+v", got)
 	}
 	if row := got.Rows[0]; row["day"] != today || row["consumer"] != "dify" || row["model"] != "m" || row["requests"] != 3.0 || row["cost"] != 0.000114 || got.Total["completion_tokens"] != 6 {
@@ -348,13 +356,14 @@ func TestUsage_ReloadToAnotherRedis(t *testing.T) {
 		_, _ = io.WriteString(w, answer)
 	}).URL
 	one, two := miniredis.RunT(t), miniredis.RunT(t)
-	yaml := strings.Replace(onePool, "ENGINES", "['"+url+"']", 1)
-	f := newFileRig(t, yaml+"redis: redis://"+one.Addr()+"\n")
+	zone, today := aboutNoon()
+	yaml := strings.Replace(onePool, "ENGINES", "['"+url+"']", 1) + "usage: {zone: " + zone
+	f := newFileRig(t, yaml+"}\nredis: redis://"+one.Addr()+"\n")
 	var slow sync.WaitGroup
 	slow.Go(func() { f.post(chat, plainChat, "X-Slow", "1") })
 	<-came
 	f.post(chat, plainChat)
-	f.reload(yaml + "redis: redis://" + two.Addr() + "\nusage: {keep_days: 7}\n")
+	f.reload(yaml + ", keep_days: 7}\nredis: redis://" + two.Addr() + "\n")
 	if lines := f.log("a change of this key waits for a restart"); len(lines) != 1 || lines[0]["key"] != "usage" {
 		t.Errorf("log %v", lines)
 	}
@@ -362,9 +371,9 @@ func TestUsage_ReloadToAnotherRedis(t *testing.T) {
 	f.used("in the second Redis", "by=model", "m,1,0,0,0,9,0,2,0")
 	close(wait)
 	slow.Wait()
-	f.reload(yaml)
+	f.reload(yaml + "}\n")
 	f.used("in memory", "by=model")
-	day := "warmlane:usage:{" + time.Now().UTC().Format(time.DateOnly) + "}"
+	day := "warmlane:usage:{" + today + "}"
 	await(t, "two requests in the first Redis", func() bool { return one.HGet(day, `["","","m","m","m","requests"]`) == "2" })
 	await(t, "one in the second", func() bool { return two.HGet(day, `["","","m","m","m","requests"]`) == "1" })
 }

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -265,7 +264,11 @@ func TestReload_StreamsGoOn(t *testing.T) {
 	var begun atomic.Int64
 	finishing := make(chan struct{})
 	serve := func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(body), `"stream":true`) {
+			_, _ = io.WriteString(w, answer)
+			return
+		}
 		events(w, delta)
 		begun.Add(1)
 		select {
@@ -302,7 +305,14 @@ func TestReload_StreamsGoOn(t *testing.T) {
 	if v := f.metric(name); v != "3" {
 		t.Errorf("metrics show %q requests at the endpoint that stayed, want 3", v)
 	}
-	linger(200 * time.Millisecond) // the old pool tells the new one
+	await(t, "the old pool to tell the new one", func() bool { // which sees two idle endpoints until then, and takes turns
+		for range 20 {
+			if decision(t, f.post(chat, plainChat, "X-Warmlane-Explain", "1")).Endpoint != b {
+				return false
+			}
+		}
+		return true
+	})
 	for i := range 3 {
 		stream()
 		await(t, "another stream", func() bool { return begun.Load() == int64(4+i) })

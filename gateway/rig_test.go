@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type rig struct {
 	URL   string // of the application listener
 	Admin string
 	lines *lines
+	asked *atomic.Int64 // requests that the application listener has answered to do
 	stop  context.CancelFunc
 	done  chan error
 }
@@ -99,7 +101,7 @@ func startRig(t *testing.T, cfg *config.Config, source *config.Source) *rig {
 // runRig starts a gateway with the listeners of opts, and a log of its own.
 func runRig(t *testing.T, cfg *config.Config, opts gateway.Options) *rig {
 	t.Helper()
-	r := &rig{t: t, lines: &lines{}, done: make(chan error, 1)}
+	r := &rig{t: t, lines: &lines{}, asked: new(atomic.Int64), done: make(chan error, 1)}
 	opts.Log = slog.NewJSONHandler(r.lines, &slog.HandlerOptions{Level: slog.LevelDebug})
 	g, err := gateway.New(cfg, opts)
 	if err != nil {
@@ -215,6 +217,9 @@ func (r *rig) do(method, path, body string, header ...string) reply {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
+	if r.URL != r.Admin {
+		r.asked.Add(1)
+	}
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(text), err: err}
 }
 
