@@ -3,6 +3,7 @@ package limit_test
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +37,13 @@ func (j *journal) last() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.states[len(j.states)-1]
+}
+
+// away says whether Redis was away at least once.
+func (j *journal) away() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Contains(j.states, false)
 }
 
 // check checks that Redis was away at least once, and that each change of state was told and logged once. On a busy machine

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
 )
@@ -21,13 +23,13 @@ func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	admitted(t, newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, dead), chat(100, 500))
 	died := time.Now()
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}
 	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second}))
-	refused(t, l, chat(100, 500))
 	var place *limit.Reservation
 	eventually(t, "the reservation is back", func() bool {
 		q := chat(100, 500)
@@ -35,6 +37,9 @@ func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
 		place = p
 		return fail == nil
 	})
+	if took := time.Since(begun); took < lease-time.Millisecond { // it ends with a whole one
+		t.Errorf("a lease of %s was back after %s", lease, took)
+	}
 	t.Logf("a lease of %s was back after %s", lease, time.Since(died))
 	if got := header(place, "x-ratelimit-remaining-tokens"); got != "400" {
 		t.Errorf("%s tokens remain, want 400: the dead gateway's 600 came back", got)
@@ -44,12 +49,26 @@ func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
 // TestLease_IsRenewed has an answer that takes three times its lease.
 func TestLease_IsRenewed(t *testing.T) {
 	const lease = 300 * time.Millisecond
-	server := startRedis(t)
-	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second, Lease: lease})
-	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, shared)
+	server, c := miniredis.RunT(t), newClock() // whose time waits for the gateway
+	server.SetTime(c.Now())
+	shared := openRedis(t, limit.RedisConfig{URL: "redis://" + server.Addr(), Timeout: time.Second, Lease: lease})
+	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces(), Memory: limit.NewMemory(0, c.Now)}, shared)
 	place := admitted(t, l, chat(100, 500))
-	for end := time.Now().Add(3 * lease); time.Now().Before(end); <-time.After(lease / 10) {
+	for range 5 {
+		c.Advance(lease * 2 / 3)
+		server.SetTime(c.Now())
 		refused(t, l, chat(100, 500))
+		eventually(t, "every lease lasts from now on", func() bool {
+			for _, key := range server.Keys() {
+				members, _ := server.ZMembers(key) // none of what is no set
+				for _, m := range members {
+					if ends, err := server.ZScore(key, m); err != nil || int64(ends) < c.Now().Add(lease).UnixMilli() {
+						return false
+					}
+				}
+			}
+			return true
+		})
 	}
 	place.Settle(limit.Use{Input: 100, Output: 20}, true)
 	eventually(t, "the place is free", func() bool {
@@ -62,7 +81,7 @@ func TestLease_IsRenewed(t *testing.T) {
 // TestLease_SettledWhenRedisIsBack has a request end while Redis is away, for longer than its lease.
 func TestLease_SettledWhenRedisIsBack(t *testing.T) {
 	server, _, _ := troubled(t)
-	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Probe: 20 * time.Millisecond})
+	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second, Probe: 20 * time.Millisecond})
 	eventually(t, "redis is up", shared.Up)
 	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, shared)
 	place := admitted(t, l, chat(100, 500))

@@ -12,7 +12,7 @@ import (
 // TestRedis_DownRefuses has a limit that would rather refuse than count alone.
 func TestRedis_DownRefuses(t *testing.T) {
 	server, _, _ := troubled(t)
-	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Probe: 20 * time.Millisecond})
+	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second, Probe: 20 * time.Millisecond})
 	eventually(t, "redis is up", shared.Up)
 	l := newLimiter(t, limit.Config{Limits: []config.Limit{
 		{Name: "free", Requests: []config.Rate{per(10, time.Hour)}},
@@ -69,12 +69,23 @@ func TestRedis_RefusesAll(t *testing.T) {
 // TestRedis_IsSlow has a Redis that is busy for longer than a request may wait: the first one waits in vain, then none does.
 func TestRedis_IsSlow(t *testing.T) {
 	server, j, l := troubled(t)
-	slept := make(chan struct{})
-	go func() { defer close(slept); server.command("EVAL", "for i = 1, 3e7 do end return 1", 0) }()
+	seen, slept := make(chan struct{}), make(chan struct{})
+	go func() { // until a request has met it
+		defer close(slept)
+		for {
+			server.command("EVAL", "for i = 1, 3e7 do end return 1", 0)
+			select {
+			case <-seen:
+				return
+			default:
+			}
+		}
+	}()
 	eventually(t, "redis is too slow", func() bool {
 		_, _ = l.Reserve(t.Context(), &limit.Query{Subject: config.Subject{User: "z"}})
-		return !j.last()
+		return j.away()
 	})
+	close(seen)
 	_, d := timed(t, l, "b")
 	t.Logf("a request beside a Redis that is too slow took %s", d)
 	<-slept
@@ -85,11 +96,13 @@ func TestRedis_IsSlow(t *testing.T) {
 // TestRedis_ShareIsNotFull has a gateway lose its Redis after it has used up the limit there.
 func TestRedis_ShareIsNotFull(t *testing.T) {
 	server, _, l := troubled(t)
-	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 10 {
-		t.Fatalf("%d of 20 requests passed, want the whole limit", got)
-	}
+	user := ""
+	eventually(t, "somebody gets the whole limit", func() bool { // a busy machine's Redis may be too late for the first
+		user += "a"
+		return passes(t, l, limit.Query{Subject: config.Subject{User: user}}, 20) == 10
+	})
 	server.kill()
-	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 0 {
+	if got := passes(t, l, limit.Query{Subject: config.Subject{User: user}}, 20); got != 0 {
 		t.Errorf("%d requests more passed once Redis was gone", got)
 	}
 }
