@@ -96,7 +96,7 @@ vllm:request_success_total{engine="0",finished_reason="length"} 2
 // Streams that end in each possible way, and requests of which some fail.
 func TestCut_TellsEndingsApart(t *testing.T) {
 	const content = `data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}` + "\n\n"
-	release := make(chan struct{})
+	release, over := make(chan struct{}), make(chan struct{})
 	var asked int
 	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,6 +105,9 @@ func TestCut_TellsEndingsApart(t *testing.T) {
 			mu.Lock()
 			asked++
 			bad := asked == 2
+			if bad {
+				close(over)
+			}
 			mu.Unlock()
 			if bad {
 				http.Error(w, `{"error":{"message":"gone"}}`, http.StatusBadGateway)
@@ -148,8 +151,6 @@ func TestCut_TellsEndingsApart(t *testing.T) {
 		<-s.over
 	}
 	c := &cut{doomed: 3}
-	over := make(chan struct{})
-	time.AfterFunc(2*laterEvery, func() { close(over) })
 	c.later, c.failed = askUntil(ctx, server.URL, over)
 	c.sort(streams, stopped)
 	if len(c.explicit) != 1 || c.explicit[0].number != 0 || len(c.wrong) != 2 || c.survivors != 2 || len(c.silent) != 0 {

@@ -108,7 +108,9 @@ func TestAttempt_FailuresHaveTheirKind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, c.url)
 			r := post("{}")
-			r.First = time.Now().Add(200 * time.Millisecond)
+			if c.want == failure.FirstEventTimeout {
+				r.First = time.Now().Add(200 * time.Millisecond)
+			}
 			if _, fail := send(s, r); fail == nil || fail.Kind != c.want {
 				t.Errorf("failed with %v, want %v", fail, c.want)
 			}

@@ -14,6 +14,16 @@ import (
 // An engine that sends the end of the framing a little after its last event (uvicorn does) keeps its connection in the pool, and
 // that connection is good for longer than the 100 ms that the end was awaited for.
 func TestReuse_DrainedConnectionIsReusedLater(t *testing.T) {
+	conns := 0
+	for range 3 { // a machine that is late by the other 80 ms looks like an engine that is: then it gets another try
+		if conns = drainedConnections(t); conns == 1 {
+			return
+		}
+	}
+	t.Errorf("%d connections for 5 streams 300 ms apart, want 1", conns)
+}
+
+func drainedConnections(t *testing.T) int {
 	conns := make(chan int, 100)
 	const event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n"
 	const done = "data: [DONE]\n\n"
@@ -47,9 +57,7 @@ func TestReuse_DrainedConnectionIsReusedLater(t *testing.T) {
 		_ = r.CloseWithError(nil)
 		linger(300 * time.Millisecond)
 	}
-	if len(conns) != 1 {
-		t.Errorf("%d connections for 5 streams 300 ms apart, want 1", len(conns))
-	}
+	return len(conns)
 }
 
 func chunked(s string) string {
