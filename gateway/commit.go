@@ -174,7 +174,7 @@ func (x *exchange) refuse(fail *failure.Error) {
 		fail.RetryAfter = time.Second
 	}
 	x.ctx.Response.Reset()
-	writeFailure(x.ctx, fail)
+	writeFailure(x.ctx, x.ep.Family, fail)
 	x.stamp()
 	x.rec.Status = fail.HTTPStatus()
 	if fail.Kind == failure.ClientGone || endsConnection(fail.Kind) || x.g.draining.Load() {
@@ -184,8 +184,8 @@ func (x *exchange) refuse(fail *failure.Error) {
 	x.end(fail)
 }
 
-// writeFailure fills the response with the failure in OpenAI's shape.
-func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
+// writeFailure fills the response with the failure in the shape that family f's clients read.
+func writeFailure(ctx *fasthttp.RequestCtx, f api.Family, fail *failure.Error) {
 	out := &ctx.Response
 	out.SetStatusCode(fail.HTTPStatus())
 	out.Header.SetContentType("application/json")
@@ -201,7 +201,7 @@ func writeFailure(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	}
 	body := fail.Body
 	if body == nil {
-		body = api.ErrorBody(fail)
+		body = api.ErrorBody(f, fail)
 	}
 	out.SetBody(body)
 }

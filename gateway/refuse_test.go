@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -229,5 +230,64 @@ func TestRefuse_Limits(t *testing.T) {
 	}
 	if n.Load() != 3 {
 		t.Errorf("%d requests reached the engine, want 3", n.Load())
+	}
+}
+
+// Where Anthropic's API is spoken, refusals are Anthropic's errors, with the code that other paths tell beside their type.
+func TestRefuse_MessagesSpeakAnthropic(t *testing.T) {
+	u, _ := counting(t, good)
+	r := newRig(t, fmt.Sprintf(`
+server: {lame_duck: 0s, drain: 2s, max_body: 1MiB}
+consumers: [{name: dify, keys: [sk-good]}, {name: narrow, keys: [sk-narrow], models: [other]}]
+limits: [{name: shop, match: {headers: {x-app: shop}}, requests: 1/h}]
+pools: [{name: m, endpoints: ENGINES, policy: round_robin}, {name: bad, endpoints: [%q]}]
+`, engine(t, status(500, "oops")).URL), u)
+	const ask = `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	r.post(chat, plainChat, "X-Api-Key", "sk-good", "X-App", "shop") // all that it may
+	for name, c := range map[string]struct {
+		method, key, body string
+		status            int
+		kind, code        string
+	}{
+		"cut JSON":      {"POST", "sk-good", `{"model":"m"`, 400, "invalid_request_error", "invalid_request"},
+		"wrong key":     {"POST", "sk-bad", ask, 401, "authentication_error", "invalid_api_key"},
+		"not for it":    {"POST", "sk-narrow", ask, 403, "permission_error", "model_not_allowed"},
+		"unknown model": {"POST", "sk-good", `{"model":"x","messages":[]}`, 404, "not_found_error", "model_not_found"},
+		"GET":           {"GET", "sk-good", "", 405, "invalid_request_error", "method_not_allowed"},
+		"limited":       {"POST", "sk-good", ask, 429, "rate_limit_error", "rate_limit_exceeded"},
+		"bad engine":    {"POST", "sk-good", `{"model":"bad","messages":[]}`, 500, "api_error", "engine_error"},
+	} {
+		for _, path := range []string{"/v1/messages", "/v1/messages/count_tokens"} {
+			t.Run(name+" "+path, func(t *testing.T) {
+				header := []string{"X-Api-Key", c.key}
+				if name == "limited" {
+					header = append(header, "X-App", "shop")
+				}
+				a := r.do(c.method, path, c.body, header...)
+				var got struct {
+					Type  string
+					Error struct{ Type, Message string }
+				}
+				if err := json.Unmarshal([]byte(a.body), &got); err != nil || got.Type != "error" || got.Error.Message == "" {
+					t.Fatalf("answered %d %s (%v)", a.status, a.body, err)
+				}
+				if a.status != c.status || got.Error.Type != c.kind || a.code() != c.code {
+					t.Errorf("answered %d %s", a.status, a.body)
+				}
+			})
+		}
+	}
+	c := r.dial() // on the head alone
+	fmt.Fprint(c, "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: sk-good\r\nContent-Length: 2000000\r\n\r\n")
+	a, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	if body, _ := io.ReadAll(a.Body); a.StatusCode != 413 || !strings.Contains(string(body), `"type":"request_too_large"`) {
+		t.Errorf("a large body is answered %s %s", a.Status, body)
+	}
+	if a := r.post(chat, plainChat); a.status != 401 || strings.Contains(a.body, `"type":"error"`) {
+		t.Errorf("elsewhere it is answered %d %s", a.status, a.body)
 	}
 }

@@ -187,8 +187,8 @@ func tooLarge(cfg *config.Config) *failure.Error {
 func (g *Gateway) refuseUnread(ctx *fasthttp.RequestCtx, fail *failure.Error) {
 	x := g.begin(ctx)
 	if !endsConnection(fail.Kind) {
-		ep, _ := matchHead(&ctx.Request.Header)
-		x.rec.Family = ep.Family.String()
+		x.ep, _ = matchHead(&ctx.Request.Header)
+		x.rec.Family = x.ep.Family.String()
 	}
 	x.refuse(fail)
 }

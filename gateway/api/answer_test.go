@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,6 +68,9 @@ func TestInspect_ErrorsAndOddBodies(t *testing.T) {
 	}
 }
 
+// anthropicError has the types that Anthropic's API documents.
+var anthropicError = regexp.MustCompile(`^{"type":"error","error":{"message":"[^"]+","type":"((invalid_request|authentication|permission|not_found|rate_limit|api|overloaded|timeout)_error|request_too_large)",`)
+
 func TestErrorBody_OpenAIForm(t *testing.T) {
 	e := failure.Bad("n", "n is \"odd\"\x01\u2028.")
 	var got struct {
@@ -75,7 +79,7 @@ func TestErrorBody_OpenAIForm(t *testing.T) {
 			Param               *string
 		}
 	}
-	if err := json.Unmarshal(ErrorBody(e), &got); err != nil {
+	if err := json.Unmarshal(ErrorBody(Chat, e), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.Error.Message != e.Message || got.Error.Type != "invalid_request_error" || got.Error.Code != "invalid_request" || *got.Error.Param != "n" {
@@ -83,8 +87,11 @@ func TestErrorBody_OpenAIForm(t *testing.T) {
 	}
 	for _, k := range failure.Kinds() {
 		e := failure.New(k, "x\xff")
+		if body := string(ErrorBody(Messages, e)); !json.Valid([]byte(body)) || !anthropicError.MatchString(body) {
+			t.Errorf("%v: Anthropic's SDK reads %s", k, body)
+		}
 		e.Code = "own"
-		if body := ErrorBody(e); !json.Valid(body) || !strings.Contains(string(body), `"param":null,"code":"own"`) {
+		if body := ErrorBody(Chat, e); !json.Valid(body) || !strings.Contains(string(body), `"param":null,"code":"own"`) {
 			t.Errorf("%v: %s", k, body)
 		}
 	}

@@ -7,34 +7,15 @@ import (
 	"github.com/warmlane/warmlane/gateway/failure"
 )
 
-// ErrorBody returns e as an OpenAI error object, the body of an answer with e's status.
-func ErrorBody(e *failure.Error) []byte {
-	out := append(appendError([]byte(`{"error":`), e), '}')
-	return out
-}
-
-// ErrorEvent returns e as the last event of a stream of family f that has already begun, in the form that the
-// family's clients raise as an error. Should the client have got a part of an event before ([Stream.Partial]), a
-// blank line has to go out first.
-func ErrorEvent(f Family, e *failure.Error) []byte {
-	switch f {
-	case Messages:
-		out := appendString([]byte("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"), anthropicType(e.HTTPStatus()))
-		out = appendString(append(out, `,"message":`...), e.Message)
-		return append(out, "}}\n\n"...)
-	case Responses, ResponseByID:
-		out := []byte("event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"object\":\"response\",\"status\":\"failed\",\"error\":{\"code\":")
-		out = appendString(out, errorCode(e))
-		out = appendString(append(out, `,"message":`...), e.Message)
-		return append(out, "}}}\n\n"...)
+// ErrorBody returns e as an error object of family f, the body of an answer with e's status: OpenAI's, and where Anthropic's API is
+// spoken, Anthropic's with OpenAI's code and param beside it.
+func ErrorBody(f Family, e *failure.Error) []byte {
+	head, kind := `{"error":{"message":`, e.Kind.Entry().Type
+	if f == Messages || f == CountTokens {
+		head, kind = `{"type":"error","error":{"message":`, anthropicType(e.HTTPStatus())
 	}
-	out := appendError([]byte(`data: {"error":`), e)
-	return append(out, "}\n\n"...)
-}
-
-func appendError(out []byte, e *failure.Error) []byte {
-	out = appendString(append(out, `{"message":`...), e.Message)
-	out = appendString(append(out, `,"type":`...), e.Kind.Entry().Type)
+	out := appendString([]byte(head), e.Message)
+	out = appendString(append(out, `,"type":`...), kind)
 	out = append(out, `,"param":`...)
 	if e.Param == "" {
 		out = append(out, "null"...)
@@ -42,7 +23,24 @@ func appendError(out []byte, e *failure.Error) []byte {
 		out = appendString(out, e.Param)
 	}
 	out = appendString(append(out, `,"code":`...), errorCode(e))
-	return append(out, '}')
+	return append(out, "}}"...)
+}
+
+// ErrorEvent returns e as the last event of a stream of family f that has already begun, in the form that the
+// family's clients raise as an error. Should the client have got a part of an event before ([Stream.Partial]), a
+// blank line has to go out first.
+func ErrorEvent(f Family, e *failure.Error) []byte {
+	head := "data: "
+	switch f {
+	case Messages:
+		head = "event: error\ndata: "
+	case Responses, ResponseByID:
+		out := []byte("event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"object\":\"response\",\"status\":\"failed\",\"error\":{\"code\":")
+		out = appendString(out, errorCode(e))
+		out = appendString(append(out, `,"message":`...), e.Message)
+		return append(out, "}}}\n\n"...)
+	}
+	return append(append([]byte(head), ErrorBody(f, e)...), "\n\n"...)
 }
 
 func errorCode(e *failure.Error) string {
@@ -65,6 +63,7 @@ var anthropicTypes = [...]struct {
 	{429, "rate_limit_error"},
 	{500, "api_error"},
 	{503, "overloaded_error"},
+	{504, "timeout_error"},
 	{529, "overloaded_error"},
 }
 
@@ -73,6 +72,9 @@ func anthropicType(status int) string {
 		if t.status == status {
 			return t.name
 		}
+	}
+	if status < 500 {
+		return "invalid_request_error"
 	}
 	return "api_error"
 }

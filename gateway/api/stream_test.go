@@ -343,6 +343,9 @@ func TestErrorEvent_IsReadAsAnErrorByItsFamily(t *testing.T) {
 		if bytes.Contains(ev, []byte("choices")) {
 			t.Errorf("%v: the error event has choices", f)
 		}
+		if f == Messages && s.Err != nil && s.Err.Type != "api_error" {
+			t.Errorf("Anthropic's SDK reads the type %q", s.Err.Type)
+		}
 	}
 }
 

@@ -137,7 +137,7 @@ func TestRead_FaultsAreNamed(t *testing.T) {
 		if fail.HTTPStatus() != 400 || fail.Param != c.param || !strings.Contains(fail.Message, c.message) {
 			t.Errorf("%.80s: %d %q about %q, want %q about %q", c.body, fail.HTTPStatus(), fail.Message, fail.Param, c.message, c.param)
 		}
-		if body := ErrorBody(fail); !json.Valid(body) {
+		if body := ErrorBody(Chat, fail); !json.Valid(body) {
 			t.Errorf("the error body is no JSON: %s", body)
 		}
 	}
@@ -306,7 +306,7 @@ func FuzzView(f *testing.F) {
 		}
 		v, fail := Read(ep, []byte(contentType), body)
 		if fail != nil {
-			if fail.HTTPStatus()/100 != 4 || fail.Message == "" || !json.Valid(ErrorBody(fail)) {
+			if fail.HTTPStatus()/100 != 4 || fail.Message == "" || !json.Valid(ErrorBody(Chat, fail)) {
 				t.Fatalf("%q: %v", body, fail)
 			}
 			return

@@ -123,7 +123,7 @@ func (m *Mux) answerAPI(ctx *fasthttp.RequestCtx) {
 	}
 	if fail != nil {
 		ctx.SetStatusCode(fail.HTTPStatus())
-		body = api.ErrorBody(fail)
+		body = api.ErrorBody(api.Unknown, fail)
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(append(body, '\n'))

@@ -82,7 +82,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		for _, status := range []int{302, 400, 401, 404, 429, 503} {
 			fail, _ := r.Failure(status, func(string) []byte { return body }, body)
-			if fail == nil || fail.Message == "" || fail.RetryAfter < 0 || !json.Valid(api.ErrorBody(fail)) {
+			if fail == nil || fail.Message == "" || fail.RetryAfter < 0 || !json.Valid(api.ErrorBody(api.Chat, fail)) {
 				t.Fatalf("status %d: %v", status, fail)
 			}
 		}

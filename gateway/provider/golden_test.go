@@ -136,7 +136,7 @@ func told(f *failure.Error, key KeyFate) any {
 	return map[string]any{
 		"kind": f.Kind.String(), "status": f.HTTPStatus(), "retry_after_s": f.RetryAfter.Seconds(),
 		"key":  [...]string{"fine", "limited", "refused"}[key],
-		"body": json.RawMessage(api.ErrorBody(f)),
+		"body": json.RawMessage(api.ErrorBody(api.Chat, f)),
 	}
 }
 
