@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 
 	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // vectors are the commands of Redis 8 that are used here, over plain lists.
@@ -104,7 +104,7 @@ func realVectorSets(t *testing.T) string {
 	if major := versionOf(t, program); major < 8 {
 		t.Skipf("no redis-server of version 8 or later, this one is of %d", major)
 	}
-	return startRedis(t, program)
+	return redistest.StartProgram(t, program).URL
 }
 
 // versionOf is the major version of a redis-server, 0 where there is none.
@@ -118,25 +118,6 @@ func versionOf(t *testing.T, program string) int {
 	major, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(major)
 	return n
-}
-
-func startRedis(t *testing.T, program string) string {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "redis")
-	process := exec.CommandContext(t.Context(), program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = process.Wait() }) // the test's context, which has ended, has killed it
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
-		if _, err := os.Stat(socket); err == nil {
-			return "unix://" + socket
-		}
-	}
-	t.Fatal("redis-server does not start")
-	return ""
 }
 
 // inRedis is the cache of one of several gateways.
@@ -155,7 +136,7 @@ func TestVectorSets_OlderRedisKeepsTheAnswers(t *testing.T) {
 	if major := versionOf(t, "redis-server"); major == 0 || major >= 8 {
 		t.Skipf("no redis-server before version 8, this one is of %d", major)
 	}
-	url := startRedis(t, "redis-server")
+	url := redistest.Start(t).URL
 	a, b, r := inRedis(t, url), inRedis(t, url), semantic("r")
 	question := func(c *Cache, text string) *Question {
 		q := c.Ask(r, "/", "", "", []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))

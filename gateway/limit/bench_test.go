@@ -6,6 +6,7 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 func wide() []config.Limit {
@@ -29,8 +30,8 @@ func BenchmarkReserve_Memory(b *testing.B) {
 
 // BenchmarkReserve_Redis is the same in a real Redis on a Unix socket, one call after the other.
 func BenchmarkReserve_Redis(b *testing.B) {
-	server := startRedis(b)
-	shared := openRedis(b, limit.RedisConfig{URL: server.url(), Timeout: time.Second})
+	server := redistest.Start(b)
+	shared := openRedis(b, limit.RedisConfig{URL: server.URL, Timeout: time.Second})
 	l := newLimiter(b, limit.Config{Limits: wide()}, shared)
 	q := limit.Query{Subject: config.Subject{Consumer: "dify", User: "5f0c1d3e-7c1b-4a53-9e55-1f3b7d8a0c11"}}
 	b.ReportAllocs()

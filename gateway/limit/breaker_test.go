@@ -6,12 +6,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // journal collects what is logged and the states that are told.
@@ -70,10 +70,10 @@ func (j *journal) check(t *testing.T) {
 }
 
 // troubled is a limiter of 10 an hour over a real Redis that a test can hurt.
-func troubled(t *testing.T) (*redisServer, *journal, *limit.Limiter) {
-	server, j := startRedis(t), &journal{}
+func troubled(t *testing.T) (*redistest.Server, *journal, *limit.Limiter) {
+	server, j := redistest.Start(t), &journal{}
 	shared := openRedis(t, limit.RedisConfig{
-		URL: server.url(), Probe: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(j, nil)), OnState: j.state,
+		URL: server.URL, Probe: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(j, nil)), OnState: j.state,
 	})
 	eventually(t, "redis is up", shared.Up) // on a busy machine the first call may be late
 	l := newLimiter(t, limit.Config{Limits: []config.Limit{{
@@ -111,7 +111,7 @@ func TestRedis_HangsThenReturns(t *testing.T) {
 	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 4); got != 4 {
 		t.Fatalf("%d of 4 requests passed", got)
 	}
-	server.signal(syscall.SIGSTOP)
+	server.Pause()
 	passed, first := timed(t, l, "a")
 	if !passed || first > ceiling {
 		t.Errorf("the first request after the hang passed: %v, after %s", passed, first)
@@ -128,7 +128,7 @@ func TestRedis_HangsThenReturns(t *testing.T) {
 	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "c"}}, 10); got != 5 {
 		t.Errorf("%d of 10 requests passed while Redis hung, want half of the limit", got)
 	}
-	server.signal(syscall.SIGCONT)
+	server.Continue()
 	eventually(t, "redis is asked again", j.last)
 	grantsAll(t, l)
 	j.check(t)
@@ -136,14 +136,14 @@ func TestRedis_HangsThenReturns(t *testing.T) {
 
 func TestRedis_DiesThenReturns(t *testing.T) {
 	server, j, l := troubled(t)
-	server.kill()
+	server.Kill()
 	passed, first := timed(t, l, "a")
 	_, second := timed(t, l, "a")
 	t.Logf("redis is gone: the first request waited %s (promised %s), the second %s", first, promised, second)
 	if !passed || first > ceiling || second > ceiling {
 		t.Errorf("requests waited %s and %s; the first passed: %v", first, second, passed)
 	}
-	server.start()
+	server.Start()
 	eventually(t, "redis is asked again", j.last)
 	grantsAll(t, l)
 	j.check(t)
@@ -151,8 +151,8 @@ func TestRedis_DiesThenReturns(t *testing.T) {
 
 func TestRedis_ConcurrentRequestsWaitOnce(t *testing.T) {
 	server, j, l := troubled(t)
-	server.signal(syscall.SIGSTOP)
-	defer server.signal(syscall.SIGCONT)
+	server.Pause()
+	defer server.Continue()
 	var mu sync.Mutex
 	var slowest time.Duration
 	var all sync.WaitGroup
@@ -176,18 +176,18 @@ func TestRedis_ConcurrentRequestsWaitOnce(t *testing.T) {
 }
 
 func TestRedis_AwayAtStart(t *testing.T) {
-	server := startRedis(t)
-	server.kill()
+	server := redistest.Start(t)
+	server.Kill()
 	j := &journal{}
 	start := time.Now()
 	shared := openRedis(t, limit.RedisConfig{
-		URL: server.url(), Probe: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(j, nil)), OnState: j.state,
+		URL: server.URL, Probe: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(j, nil)), OnState: j.state,
 	})
 	t.Logf("opened in %s", time.Since(start))
 	if shared.Up() {
 		t.Error("a Redis that is away is up")
 	}
-	server.start()
+	server.Start()
 	eventually(t, "redis is asked", shared.Up)
 	j.check(t)
 }
@@ -195,11 +195,11 @@ func TestRedis_AwayAtStart(t *testing.T) {
 // TestRedis_RefusesWrites has a Redis that answers but cannot count: it is as good as away.
 func TestRedis_RefusesWrites(t *testing.T) {
 	server, j, l := troubled(t)
-	server.command("REPLICAOF", "127.0.0.1", "1") // a replica is read-only
+	server.Do("REPLICAOF", "127.0.0.1", "1") // a replica is read-only
 	if got := passes(t, l, limit.Query{Subject: config.Subject{User: "a"}}, 20); got != 5 {
 		t.Errorf("%d of 20 requests passed, want half of the limit", got)
 	}
-	server.command("REPLICAOF", "NO", "ONE")
+	server.Do("REPLICAOF", "NO", "ONE")
 	eventually(t, "redis is asked again", j.last)
 	j.check(t)
 }

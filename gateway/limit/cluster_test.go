@@ -2,9 +2,6 @@ package limit_test
 
 import (
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -14,29 +11,20 @@ import (
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/failure"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // startCluster starts a Redis Cluster of three masters on loopback and returns its URL.
 func startCluster(t *testing.T) string {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server on this machine")
-	}
 	var nodes []*redis.Client
 	var ports []int
 	for i := range 3 {
-		port := freePort(t)
-		folder := t.TempDir()
-		c := exec.Command("redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no",
-			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
-		c.Stderr = os.Stderr
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-		node := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port)})
+		port := redistest.FreePort(t)
+		addr := fmt.Sprint("127.0.0.1:", port)
+		redistest.StartAt(t, addr, "--port", fmt.Sprint(port), "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+		node := redis.NewClient(&redis.Options{Addr: addr})
 		t.Cleanup(func() { _ = node.Close() })
-		eventually(t, "a node answers", func() bool { return node.Ping(t.Context()).Err() == nil })
 		if err := node.ClusterAddSlotsRange(t.Context(), i*16384/3, (i+1)*16384/3-1).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -62,26 +50,6 @@ func startCluster(t *testing.T) string {
 		})
 	}
 	return fmt.Sprintf("redis://127.0.0.1:%d?addr=127.0.0.1:%d&addr=127.0.0.1:%d", ports[0], ports[1], ports[2])
-}
-
-// freePort is a port that is free, and so is the one 10,000 above it, by which nodes talk.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		a, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := a.Addr().(*net.TCPAddr).Port
-		b, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+10_000))
-		_ = a.Close()
-		if err == nil {
-			_ = b.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // TestCluster has limits whose buckets live on different nodes: what one refuses is given back to the others.

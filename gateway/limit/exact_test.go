@@ -10,6 +10,7 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // modelBucket is a token bucket written for clearness alone. Its level counts in fractions of a request whose denominator is
@@ -137,9 +138,9 @@ func TestReserve_EqualsTheModel_RealRedis(t *testing.T) {
 		pause  time.Duration
 	}{"combined": {combined(), 20 * time.Millisecond}, "one a minute": {oneAMinute(), time.Second}} {
 		t.Run(name, func(t *testing.T) {
-			server := startRedis(t)
+			server := redistest.Start(t)
 			c := newClock()
-			shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: 5 * time.Second})
+			shared := openRedis(t, limit.RedisConfig{URL: server.URL, Timeout: 5 * time.Second})
 			c.follow = shared.TellTime(t)
 			c.Advance(0)
 			l := newLimiter(t, limit.Config{Limits: f.limits, Memory: limit.NewMemory(0, c.Now)}, shared)
@@ -186,10 +187,10 @@ func TestReserve_ExactUnderConcurrency_Memory(t *testing.T) {
 
 // TestReserve_ExactUnderConcurrency_Redis has two gateways on one real Redis, whose clock runs.
 func TestReserve_ExactUnderConcurrency_Redis(t *testing.T) {
-	server := startRedis(t)
+	server := redistest.Start(t)
 	var limiters []*limit.Limiter
 	for range 2 {
-		shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: 5 * time.Second})
+		shared := openRedis(t, limit.RedisConfig{URL: server.URL, Timeout: 5 * time.Second})
 		limiters = append(limiters, newLimiter(t, limit.Config{Limits: thousandAnHour()}, shared))
 		t.Cleanup(func() {
 			if !shared.Up() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // quotaAndPlaces keeps all that a lease can hold: neither is refilled.
@@ -18,8 +19,8 @@ func quotaAndPlaces() []config.Limit {
 // TestLease_OfADeadGatewayRunsOut has a gateway that ends with a reservation open, as one that was killed does.
 func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
 	const lease = 300 * time.Millisecond
-	server := startRedis(t)
-	dead, err := limit.OpenRedis(limit.RedisConfig{URL: server.url(), Timeout: time.Second, Lease: lease})
+	server := redistest.Start(t)
+	dead, err := limit.OpenRedis(limit.RedisConfig{URL: server.URL, Timeout: time.Second, Lease: lease})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestLease_OfADeadGatewayRunsOut(t *testing.T) {
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second}))
+	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, openRedis(t, limit.RedisConfig{URL: server.URL, Timeout: time.Second}))
 	var place *limit.Reservation
 	eventually(t, "the reservation is back", func() bool {
 		q := chat(100, 500)
@@ -81,14 +82,14 @@ func TestLease_IsRenewed(t *testing.T) {
 // TestLease_SettledWhenRedisIsBack has a request end while Redis is away, for longer than its lease.
 func TestLease_SettledWhenRedisIsBack(t *testing.T) {
 	server, _, _ := troubled(t)
-	shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: time.Second, Probe: 20 * time.Millisecond})
+	shared := openRedis(t, limit.RedisConfig{URL: server.URL, Timeout: time.Second, Probe: 20 * time.Millisecond})
 	eventually(t, "redis is up", shared.Up)
 	l := newLimiter(t, limit.Config{Limits: quotaAndPlaces()}, shared)
 	place := admitted(t, l, chat(100, 500))
-	server.pause()
+	server.Pause()
 	admitted(t, l, limit.Query{Prompt: 1}).Settle(limit.Use{Input: 1}, true) // here, from this gateway's share
 	place.Settle(limit.Use{Input: 100, Output: 20}, true)
-	server.resume()
+	server.Continue()
 	eventually(t, "the request is settled", func() bool {
 		p, fail := l.Reserve(t.Context(), &limit.Query{})
 		if fail != nil {

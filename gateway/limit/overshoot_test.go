@@ -8,6 +8,7 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // ledger adds up what requests used.
@@ -23,10 +24,10 @@ func TestOvershoot(t *testing.T) {
 	const size, perSecond, prompt, most = 100_000, 10_000, 100, 2000
 	for _, mode := range []string{config.ReserveExpected, config.ReserveStrict} {
 		t.Run(mode, func(t *testing.T) {
-			server := startRedis(t)
+			server := redistest.Start(t)
 			var limiters []*limit.Limiter
 			for range 2 {
-				shared := openRedis(t, limit.RedisConfig{URL: server.url(), Timeout: 5 * time.Second})
+				shared := openRedis(t, limit.RedisConfig{URL: server.URL, Timeout: 5 * time.Second})
 				limiters = append(limiters, newLimiter(t, limit.Config{Limits: []config.Limit{{
 					// A bucket of 100,000 that gets 10,000 a second.
 					Name: "app", Tokens: []config.Rate{{N: size, Per: size / perSecond * time.Second}}, Reserve: mode, MaxOutput: most,

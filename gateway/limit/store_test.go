@@ -1,18 +1,12 @@
 package limit_test
 
 import (
-	"errors"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/warmlane/warmlane/gateway/config"
@@ -99,70 +93,6 @@ func openRedis(t testing.TB, cfg limit.RedisConfig) *limit.Redis {
 	return r
 }
 
-// redisServer is a real redis-server on a Unix socket.
-type redisServer struct {
-	t       testing.TB
-	socket  string
-	process *exec.Cmd
-}
-
-func startRedis(t testing.TB) *redisServer {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server on this machine")
-	}
-	folder, err := os.MkdirTemp("", "redis") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &redisServer{t: t, socket: filepath.Join(folder, "s")}
-	t.Cleanup(func() {
-		s.kill()
-		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
-		}
-	})
-	s.start()
-	return s
-}
-
-func (s *redisServer) url() string { return "unix://" + s.socket }
-
-// start starts the server and waits until it takes connections.
-func (s *redisServer) start() {
-	s.t.Helper()
-	s.process = exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no")
-	if err := s.process.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	eventually(s.t, "redis-server takes connections", func() bool {
-		c, err := net.Dial("unix", s.socket)
-		if err != nil {
-			return false
-		}
-		return c.Close() == nil
-	})
-}
-
-func (s *redisServer) kill() {
-	if s.process == nil {
-		return
-	}
-	s.signal(syscall.SIGKILL)
-	_ = s.process.Wait() // it was killed: that is an error
-	s.process = nil
-}
-
-func (s *redisServer) signal(sig syscall.Signal) {
-	s.t.Helper()
-	if err := s.process.Process.Signal(sig); err != nil {
-		s.t.Error(err)
-	}
-}
-
-func (s *redisServer) pause()  { s.t.Helper(); s.signal(syscall.SIGSTOP) }
-func (s *redisServer) resume() { s.t.Helper(); s.signal(syscall.SIGCONT) }
-
 // eventually polls until cond holds.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
@@ -175,15 +105,6 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		case <-deadline:
 			t.Fatalf("not within 10 s: %s", what)
 		}
-	}
-}
-
-// command sends one command to the server.
-func (s *redisServer) command(args ...any) {
-	s.t.Helper()
-	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket})
-	if err := errors.Join(c.Do(s.t.Context(), args...).Err(), c.Close()); err != nil {
-		s.t.Error(err)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,27 +20,15 @@ import (
 
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
-// launch runs redis-server in a folder of its own until the test ends, and waits until client reaches it.
-func launch(t *testing.T, client *redis.Options, args ...string) (*exec.Cmd, *redis.Client) {
+// launch starts a server where the client looks for it.
+func launch(t *testing.T, client *redis.Options, options ...string) (*redistest.Server, *redis.Client) {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server on this machine")
-	}
-	c := exec.Command("redis-server", append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())...)
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	r := redis.NewClient(client)
-	t.Cleanup(func() { _ = r.Close() })
-	var err error
-	eventually(t, "redis-server answers", func() bool {
-		err = r.Ping(t.Context()).Err()
-		return err == nil || c.Process.Signal(syscall.Signal(0)) != nil
-	})
-	return c, r
+	s, c := redistest.StartAt(t, client.Addr, options...), redis.NewClient(client)
+	t.Cleanup(func() { _ = c.Close() })
+	return s, c
 }
 
 // asking is a caller whose requests are counted.
@@ -66,8 +53,8 @@ func counted(t *testing.T, shared *limit.Redis) *limit.Limiter {
 
 // TestVariants_UserAndDatabase has a Redis with users, of whom warmlane's may only do what it needs, in a database of its own.
 func TestVariants_UserAndDatabase(t *testing.T) {
-	port := freePort(t)
-	_, admin := launch(t, &redis.Options{Addr: fmt.Sprint("127.0.0.1:", port), Password: "root"}, "--port", fmt.Sprint(port), "--save", "", "--requirepass", "root")
+	port := redistest.FreePort(t)
+	_, admin := launch(t, &redis.Options{Addr: fmt.Sprint("127.0.0.1:", port), Password: "root"}, "--port", fmt.Sprint(port), "--requirepass", "root")
 	err := admin.Do(t.Context(), "ACL", "SETUSER", "warmlane", "on", ">p@ss", "~warmlane:*",
 		"+@connection", "+@read", "+@write", "+@scripting", "-@dangerous", "+time").Err()
 	if err != nil {
@@ -90,14 +77,14 @@ func TestVariants_TLS(t *testing.T) {
 	if help, err := exec.Command("redis-server", "--tls-port", "0", "--port", "0", "--bind", "nowhere.invalid").CombinedOutput(); err != nil && strings.Contains(string(help), "Bad directive") {
 		t.Skip("redis-server knows no TLS")
 	}
-	port := freePort(t)
+	port := redistest.FreePort(t)
 	ca := config.Redis{CA: authority}
 	trusts, err := ca.TLSConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprint("127.0.0.1:", port)
-	launch(t, &redis.Options{Addr: addr, TLSConfig: trusts}, "--port", "0", "--tls-port", fmt.Sprint(port), "--save", "",
+	launch(t, &redis.Options{Addr: addr, TLSConfig: trusts}, "--port", "0", "--tls-port", fmt.Sprint(port),
 		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority, "--tls-auth-clients", "no")
 	counted(t, openRedis(t, limit.RedisConfig{URL: "rediss://" + addr + "/0", TLS: trusts, Timeout: time.Second}))
 	for _, cfg := range []limit.RedisConfig{{URL: "rediss://" + addr}, {URL: "redis://" + addr}} {
@@ -148,12 +135,12 @@ func certificates(t *testing.T, dir string) (authority, cert, key string) {
 
 // TestVariants_Sentinel kills the master: the limits go on in the replica that takes its place, from where they were.
 func TestVariants_Sentinel(t *testing.T) {
-	ports := [3]int{freePort(t), freePort(t), freePort(t)}
+	ports := [3]int{redistest.FreePort(t), redistest.FreePort(t), redistest.FreePort(t)}
 	at := func(i int) *redis.Options {
 		return &redis.Options{Addr: fmt.Sprint("127.0.0.1:", ports[i]), Password: [...]string{"data", "data", "watch"}[i]}
 	}
 	data := func(i int) []string {
-		return []string{"--port", fmt.Sprint(ports[i]), "--save", "", "--requirepass", "data", "--masterauth", "data", "--repl-diskless-sync-delay", "0"}
+		return []string{"--port", fmt.Sprint(ports[i]), "--requirepass", "data", "--masterauth", "data", "--repl-diskless-sync-delay", "0"}
 	}
 	master, first := launch(t, at(0), data(0)...)
 	_, second := launch(t, at(1), append(data(1), "--replicaof", fmt.Sprintf("127.0.0.1 %d", ports[0]))...)
@@ -177,9 +164,7 @@ func TestVariants_Sentinel(t *testing.T) {
 	l := counted(t, shared)
 	before := header(admitted(t, l, asking()), "x-ratelimit-remaining-requests")
 	replicated(t, first)
-	if err := master.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	master.Kill()
 	killed := time.Now()
 	_, _ = l.Reserve(t.Context(), &limit.Query{}) // finds it gone
 	if shared.Up() {

@@ -1,61 +1,13 @@
 package promises_test
 
 import (
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
-
-// store is a real redis-server on a Unix socket.
-type store struct {
-	url, socket string
-	process     *exec.Cmd
-}
-
-func startStore(t *testing.T) *store {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server on this machine")
-	}
-	folder, err := os.MkdirTemp("", "redis") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &store{socket: filepath.Join(folder, "s")}
-	s.url = "unix://" + s.socket
-	s.start(t)
-	t.Cleanup(func() {
-		_ = s.process.Process.Kill()
-		_ = s.process.Wait()
-		_ = os.RemoveAll(folder)
-	})
-	return s
-}
-
-func (s *store) start(t *testing.T) {
-	t.Helper()
-	s.process = exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no")
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "redis-server takes connections", 10*time.Second, func() bool {
-		c, err := net.Dial("unix", s.socket)
-		return err == nil && c.Close() == nil
-	})
-}
-
-func (s *store) signal(t *testing.T, sig syscall.Signal) {
-	t.Helper()
-	if err := s.process.Process.Signal(sig); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // Promise: Redis gone or hung costs a request <= 30 ms, and the first time-out opens the breaker for all. About 500 requests/s run while Redis is
 // stopped, goes on, is killed and comes back; half of them meet a limit of a fifth of their rate, of which no more pass than its size and rate
@@ -63,8 +15,8 @@ func (s *store) signal(t *testing.T, sig syscall.Signal) {
 func TestPromise_RedisTrouble(t *testing.T) {
 	const promised, few = 30 * time.Millisecond, 50
 	e := startEngine(t, func(c *call) bool { return c.serve() })
-	s := startStore(t)
-	g := open(t, "redis: {url: \""+s.url+"\"}\n"+pool+"limits: [{name: all, requests: 1000000/s, tokens: 100000000/min, concurrency: 1000}, {name: few, match: {query: {few: \"1\"}}, requests: 50/s}]\ncache: [{name: all}]\n", e.url)
+	s := redistest.Start(t)
+	g := open(t, "redis: {url: \""+s.URL+"\"}\n"+pool+"limits: [{name: all, requests: 1000000/s, tokens: 100000000/min, concurrency: 1000}, {name: few, match: {query: {few: \"1\"}}, requests: 50/s}]\ncache: [{name: all}]\n", e.url)
 	phases := []string{"before", "hung", "back", "gone", "restarted"}
 	var taken []times
 	failed, n := 0, 0
@@ -111,8 +63,7 @@ func TestPromise_RedisTrouble(t *testing.T) {
 		}
 		long := time.Duration(count(300, 3000)) * time.Millisecond
 		for i, begin := range []func(){
-			func() {}, func() { s.signal(t, syscall.SIGSTOP) }, func() { s.signal(t, syscall.SIGCONT) },
-			func() { s.signal(t, syscall.SIGKILL); _ = s.process.Wait() }, func() { s.start(t) },
+			func() {}, s.Pause, s.Continue, s.Kill, s.Start,
 		} {
 			phase.Store(int32(i))
 			began := time.Now()

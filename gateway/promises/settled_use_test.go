@@ -7,13 +7,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/warmlane/warmlane/gateway/redistest"
 )
 
 // Promise: the settled use of a limit is <= size + rate x time + what answers exceeded their reservation, which with reserve: strict is nothing, and
 // reservations starve nobody: >= 97 % of it. 64 callers of two gateways on one Redis use up 60,000 tokens and 1,000 more a second.
 func TestPromise_SettledUse(t *testing.T) {
 	const perMinute, most = 60_000, 300
-	s := startStore(t)
+	s := redistest.Start(t)
 	var used atomic.Int64
 	e := startEngine(t, func(c *call) bool {
 		<-time.After(time.Duration(rand.IntN(10)) * time.Millisecond)
@@ -22,7 +24,7 @@ func TestPromise_SettledUse(t *testing.T) {
 		body := fmt.Sprintf(`{"choices":[{"index":0,"message":{"role":"assistant","content":"hi!"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":%d}}`, output)
 		return c.write(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	})
-	yaml := "redis: {url: \"" + s.url + "\"}\n" + pool + fmt.Sprintf("limits: [{name: app, tokens: [%d/min], reserve: strict}]\n", perMinute)
+	yaml := "redis: {url: \"" + s.URL + "\"}\n" + pool + fmt.Sprintf("limits: [{name: app, tokens: [%d/min], reserve: strict}]\n", perMinute)
 	gates := []*gate{open(t, yaml, e.url), open(t, yaml, e.url)}
 	body := fmt.Sprintf(`{"model":"m","max_tokens":%d,"messages":[]}`, most)
 	start := time.Now()

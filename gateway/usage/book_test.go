@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/redistest"
 	"github.com/warmlane/warmlane/gateway/usage"
 )
 
@@ -155,7 +155,7 @@ func copied(t *testing.T, file string) string {
 
 func TestBook_GoesOnFromWhatWasSaved(t *testing.T) {
 	for name, o := range map[string]usage.Options{
-		"file": {Usage: config.Usage{File: filepath.Join(t.TempDir(), "usage.db")}}, "redis": {Redis: startRedis(t).config()},
+		"file": {Usage: config.Usage{File: filepath.Join(t.TempDir(), "usage.db")}}, "redis": {Redis: in(redistest.Start(t))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range int64(3) {
@@ -173,8 +173,8 @@ func TestBook_GoesOnFromWhatWasSaved(t *testing.T) {
 }
 
 func TestBook_TwoGatewaysAddUp(t *testing.T) {
-	server := startRedis(t)
-	one, two := open(t, usage.Options{Redis: server.config()}), open(t, usage.Options{Redis: server.config()})
+	server := redistest.Start(t)
+	one, two := open(t, usage.Options{Redis: in(server)}), open(t, usage.Options{Redis: in(server)})
 	var all sync.WaitGroup
 	for _, b := range []*usage.Book{one, two} {
 		all.Go(func() {
@@ -202,13 +202,13 @@ func TestBook_TwoGatewaysAddUp(t *testing.T) {
 // A Redis that hangs takes what it was sent once it runs again, though nobody waits for its answer any more. The same is sent a second time
 // then, and must not count twice.
 func TestBook_WhatARedisInTroubleHasTakenIsNotSavedTwice(t *testing.T) {
-	server := startRedis(t)
-	b := open(t, usage.Options{Redis: server.config()})
+	server := redistest.Start(t)
+	b := open(t, usage.Options{Redis: in(server)})
 	b.Record(&usage.Entry{Prompt: 1})
 	if err := b.Flush(t.Context()); err != nil { // so that there is a connection
 		t.Fatal(err)
 	}
-	server.signal(syscall.SIGSTOP)
+	server.Pause()
 	b.Record(&usage.Entry{Prompt: 10})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -216,7 +216,7 @@ func TestBook_WhatARedisInTroubleHasTakenIsNotSavedTwice(t *testing.T) {
 		t.Error("a Redis that hangs has saved something")
 	}
 	b.Record(&usage.Entry{Prompt: 100}) // after the batch that is on its way
-	server.signal(syscall.SIGCONT)
+	server.Continue()
 	same(t, "afterwards", table(t, b, usage.Query{}), "[3 0 0 0 111 0 0 0]")
 }
 

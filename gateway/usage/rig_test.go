@@ -3,19 +3,16 @@ package usage_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/warmlane/warmlane/gateway/config"
+	"github.com/warmlane/warmlane/gateway/redistest"
 	"github.com/warmlane/warmlane/gateway/usage"
 )
 
@@ -47,58 +44,7 @@ func (c *clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// redisServer is a real redis-server on a Unix socket.
-type redisServer struct {
-	t       testing.TB
-	process *exec.Cmd
-	url     string
-}
-
-func startRedis(t testing.TB) *redisServer {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server on this machine")
-	}
-	folder, err := os.MkdirTemp("", "redis") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(folder, "s")
-	s := &redisServer{t: t, url: "unix://" + socket}
-	s.process = exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.signal(syscall.SIGKILL)
-		_ = s.process.Wait() // it was killed: that is an error
-		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
-		}
-	})
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c, err := net.Dial("unix", socket); err == nil {
-			_ = c.Close()
-			return s
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("redis-server takes no connections within 10 s")
-		}
-	}
-}
-
-func (s *redisServer) signal(sig syscall.Signal) {
-	if err := s.process.Process.Signal(sig); err != nil {
-		s.t.Error(err)
-	}
-}
-
-func (s *redisServer) config() config.Redis { return config.Redis{URL: config.NewSecret(s.url)} }
+func in(s *redistest.Server) config.Redis { return config.Redis{URL: config.NewSecret(s.URL)} }
 
 // open opens a book that is closed at the test's end.
 func open(t testing.TB, o usage.Options) *usage.Book {
@@ -128,7 +74,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, o usage.Options)) {
 	t.Run("file", func(t *testing.T) {
 		test(t, usage.Options{Usage: config.Usage{File: filepath.Join(t.TempDir(), "usage.db")}})
 	})
-	t.Run("redis", func(t *testing.T) { test(t, usage.Options{Redis: startRedis(t).config()}) })
+	t.Run("redis", func(t *testing.T) { test(t, usage.Options{Redis: in(redistest.Start(t))}) })
 }
 
 // table is a report in lines: the dimensions, then requests, failed, cached, estimated, the three kinds of tokens and the cost.
