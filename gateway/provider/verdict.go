@@ -185,7 +185,7 @@ func text(header func(name string) []byte, name string) string {
 // parseReset reads a reset time: a duration (6m0s, 12ms), seconds from now, or seconds or milliseconds since 1970.
 func parseReset(v string, now time.Time) time.Duration {
 	if d, err := time.ParseDuration(v); err == nil {
-		return max(0, d)
+		return seconds(d.Seconds())
 	}
 	n, err := strconv.ParseFloat(v, 64)
 	switch {

@@ -99,6 +99,7 @@ func TestJudge_RestThatIsTold(t *testing.T) {
 	f(30*time.Second, "X-Ratelimit-Reset", "1796040030000") // milliseconds since 1970
 	f(30*time.Second, "X-Ratelimit-Reset", "1796040030")
 	f(11*time.Second, "X-Ratelimit-Reset-Tokens", "11")
+	f(0, "X-Ratelimit-Reset-Tokens", "6000h") // no client shall hear of that
 }
 
 func FuzzJudge(f *testing.F) {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -11,7 +12,7 @@ import (
 	"github.com/warmlane/warmlane/gateway/failure"
 )
 
-// What engines say when they are full, inside an answer whose status does not tell (realengines.md 1.3, engines.md 2 and 3).
+// What engines say when they are full, inside an answer whose status does not tell. The texts are in each one's source.
 var fullTexts = [][]byte{
 	[]byte("currently busy and cannot accept"), // vLLM
 	[]byte("queue is full"),                    // SGLang
@@ -126,7 +127,7 @@ func words(body []byte, otherwise string) string {
 	for _, path := range []string{"error.message", "message", "error", "detail"} {
 		if m := gjson.GetBytes(body, path); m.Type == gjson.String && m.Str != "" {
 			if len(m.Str) > 2000 {
-				return m.Str[:2000]
+				return strings.ToValidUTF8(m.Str[:2000], "")
 			}
 			return m.Str
 		}
