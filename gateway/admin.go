@@ -60,6 +60,8 @@ func (g *Gateway) setEndpoint(c *console.Call) (any, *failure.Error) {
 	if fail := c.Decode(&want); fail != nil {
 		return nil, fail
 	}
+	g.turning.Lock() // a pool that takes this one's place takes over the state before or after, not in between
+	defer g.turning.Unlock()
 	p := g.state.Load().pools[want.Pool]
 	if p == nil {
 		return nil, failure.Bad("pool", "There is no pool %q.", want.Pool)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warmlane/warmlane/gateway/config"
@@ -20,8 +21,8 @@ type certificate struct {
 	files func() config.TLS
 	log   *slog.Logger
 
-	mu     sync.Mutex // guards the fields below
-	pair   *tls.Certificate
+	pair   atomic.Pointer[tls.Certificate]
+	mu     sync.Mutex // guards the fields below; held while files are read, which no handshake waits for that another one reads
 	read   config.TLS // the files' names when they were read
 	stamps [2]fs.FileInfo
 	looked time.Time
@@ -39,19 +40,28 @@ func (c *certificate) config() *tls.Config {
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) >= lookAgain {
-		c.looked = now
-		if c.changed() {
-			if err := c.load(); err != nil {
-				c.log.Error("the new certificate cannot be used, the last one stays", "err", err)
-			} else {
-				c.log.Info("certificate read again", "not_after", c.pair.Leaf.NotAfter)
-			}
-		}
+	if c.mu.TryLock() {
+		c.look()
+		c.mu.Unlock()
 	}
-	return c.pair, nil
+	return c.pair.Load(), nil
+}
+
+// look reads the files again when it is time and they have changed.
+func (c *certificate) look() {
+	now := time.Now()
+	if now.Sub(c.looked) < lookAgain {
+		return
+	}
+	c.looked = now
+	if !c.changed() {
+		return
+	}
+	if err := c.load(); err != nil {
+		c.log.Error("the new certificate cannot be used, the last one stays", "err", err)
+		return
+	}
+	c.log.Info("certificate read again", "not_after", c.pair.Load().Leaf.NotAfter)
 }
 
 func (c *certificate) changed() bool {
@@ -65,7 +75,7 @@ func (c *certificate) load() error {
 	c.stamps = [2]fs.FileInfo{stat(c.read.Cert), stat(c.read.Key)}
 	pair, err := tls.LoadX509KeyPair(c.read.Cert, c.read.Key)
 	if err == nil {
-		c.pair = &pair
+		c.pair.Store(&pair)
 	}
 	return err
 }

@@ -173,12 +173,16 @@ func (x *exchange) end(fail *failure.Error) {
 	x.ended = true
 	x.watch.stop()
 	now := time.Now()
+	defer x.leave() // the last of what follows comes first; each is done whatever becomes of the others
+	defer x.record(fail, now)
+	defer x.g.bodies.release(&x.ctx.Request.Header)
+	defer x.account(fail)
+	defer x.settleLimits(fail)
+	defer x.keepAnswer(fail == nil, now)
 	x.settleLease(fail, now)
-	x.keepAnswer(fail == nil, now)
-	x.settleLimits(fail)
-	x.account(fail)
-	x.g.bodies.release(&x.ctx.Request.Header)
-	x.record(fail, now)
+}
+
+func (x *exchange) leave() {
 	x.g.leave(x)
 	if x.builder != nil {
 		x.g.builders.Put(x.builder)

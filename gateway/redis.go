@@ -44,6 +44,15 @@ func (g *Gateway) openRedis(cfg config.Redis, old *redis) (*redis, error) {
 	return r, nil
 }
 
+// showRedis makes metrics tell the state of r, which may be nil.
+func (g *Gateway) showRedis(r *redis) {
+	g.lastRedis.Store(r)
+	g.metrics.NoRedis()
+	if r != nil {
+		g.metrics.RedisUp(r.Up())
+	}
+}
+
 // store is what limits use; nil without a Redis.
 func (r *redis) store() *limit.Redis {
 	if r == nil {

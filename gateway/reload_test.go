@@ -364,6 +364,42 @@ pools: [{name: m, endpoints: [{url: %q, max_concurrency: 1}], queue: {max: 10, w
 	}
 }
 
+// An operator's word that comes in the middle of a reload holds.
+func TestReload_OperatorsWordMeanwhile(t *testing.T) {
+	url := engine(t, func(http.ResponseWriter, *http.Request) {}).URL
+	yaml := func(i int) string {
+		text := "server: {lame_duck: 0s}\npools:\n"
+		for pool := range 64 { // which are changed one after the other
+			text += fmt.Sprintf("  - {name: m%d, engine: generic, endpoints: [%q], queue: {max: %d}, health: {interval: 1h}}\n", pool, url, i+1)
+		}
+		return text
+	}
+	f := newFileRig(t, yaml(0))
+	for i := range 40 {
+		reloaded := make(chan struct{})
+		go func() {
+			defer close(reloaded)
+			f.reload(yaml(i + 1))
+		}()
+		for done, n := false, 0; !done; n++ {
+			select {
+			case <-reloaded:
+				done = true
+			default:
+			}
+			want := []string{"draining", "enabled"}[n%2]
+			for _, call := range []reply{
+				f.admin("POST", "/admin/v1/endpoints/state", fmt.Sprintf(`{"pool":"m0","url":%q,"state":%q}`, url, want)),
+				f.admin("GET", "/admin/v1/endpoints", ""),
+			} {
+				if call.status != 200 || strings.Contains(call.body, "draining") != (want == "draining") {
+					t.Fatalf("the endpoint should be %s: %d %s", want, call.status, call.body)
+				}
+			}
+		}
+	}
+}
+
 // A cap holds over a reload: what is under way counts.
 func TestReload_KeepsTheCap(t *testing.T) {
 	s := newSlow(t)

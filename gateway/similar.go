@@ -93,17 +93,20 @@ func (x *exchange) embed(sem *config.Semantic, text string) ([]float32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
+	o := balancer.Outcome{Cause: balancer.Cancelled, PromptTokens: -1, CachedTokens: -1, OutputTokens: -1}
+	defer func() {
+		lease.End(o, time.Now())
+		p.nudge()
+	}()
 	vector, fail := x.embedAt(p.servers[lease.Endpoint().Index()], model, text, sem.Timeout.Std())
-	o := balancer.Outcome{PromptTokens: -1, CachedTokens: -1, OutputTokens: -1}
 	switch {
 	case fail == nil:
+		o.Cause = balancer.OK
 	case fail.Kind == failure.FirstEventTimeout: // it was in a greater hurry than an engine must be
-		o.Cause, err = balancer.Cancelled, errLate
+		err = errLate
 	default:
 		o.Cause, o.RetryAfter, err = upstream.CauseOf(fail.Kind), fail.RetryAfter, fail
 	}
-	lease.End(o, time.Now())
-	p.nudge()
 	return vector, err
 }
 

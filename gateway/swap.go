@@ -73,9 +73,7 @@ func (g *Gateway) swap(s *state) {
 		}
 	}
 	g.metrics.Serve(s.labels())
-	if s.redis == nil {
-		g.metrics.NoRedis()
-	}
+	g.showRedis(s.redis)
 	g.mu.Lock()
 	g.state.Store(s)
 	for name, p := range old.pools {
