@@ -44,6 +44,8 @@ func neighbours(room string) []string {
 		allowed = append(allowed, "balancer", "balancer/affinity")
 	case "bench/sweep":
 		allowed = append(allowed, "bench/engine", "bench/workload")
+	case "bench/cost":
+		allowed = append(allowed, "bench/cputime")
 	case "bench/overload", "bench/soak":
 		allowed = append(allowed, "bench/engine")
 	case "bench/clients/outside":

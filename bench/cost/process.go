@@ -6,11 +6,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/warmlane/warmlane/bench/cputime"
 )
 
 // gateway is the process that is measured.
@@ -62,27 +63,8 @@ func (g *gateway) stop() {
 	_ = g.cmd.Wait()
 }
 
-// cpu is the processor time that the process has used, user and system, as the scheduler counts it to the nanosecond. (The times in
-// /proc/PID/stat are sampled by the clock tick, which work that is paced by a clock meets more or less often than it should.)
-func (g *gateway) cpu() (time.Duration, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", g.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	var total time.Duration
-	for _, file := range threads {
-		text, err := os.ReadFile(file) //nolint:gosec // of /proc
-		if err != nil {
-			return 0, err
-		}
-		n, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		total += time.Duration(n)
-	}
-	return total, nil
-}
+// cpu is the processor time that the process has used.
+func (g *gateway) cpu() (time.Duration, error) { return cputime.Of(g.cmd.Process.Pid) }
 
 // resident is the resident memory in MB.
 func (g *gateway) resident() (float64, error) {

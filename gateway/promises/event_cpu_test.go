@@ -2,13 +2,13 @@ package promises_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/warmlane/warmlane/bench/cputime"
 )
 
 const (
@@ -75,9 +75,7 @@ func steady(t *testing.T, address, name, body string, rate float64, n int) {
 	start := time.Now()
 	var failed atomic.Int64
 	crowd(n, 128, address, func(i int, w *worker) {
-		due := time.NewTimer(time.Until(start.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
-		defer due.Stop()
-		<-due.C
+		<-time.After(time.Until(start.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
 		r, err := w.do(chat, body, "X-Request-Id: "+name+strconv.Itoa(i))
 		if err != nil || r.status != 200 || r.cut != nil {
 			failed.Add(1)
@@ -88,24 +86,11 @@ func steady(t *testing.T, address, name, body string, rate float64, n int) {
 	}
 }
 
-// cpuOf is the processor time of a process, as the scheduler counts it to the nanosecond.
 func cpuOf(t *testing.T, pid int) time.Duration {
 	t.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil || len(threads) == 0 {
-		t.Fatalf("process %d has no threads to look at: %v", pid, err)
+	used, err := cputime.Of(pid)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var total time.Duration
-	for _, file := range threads {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += time.Duration(n)
-	}
-	return total
+	return used
 }

@@ -101,7 +101,7 @@ func offer(address string, rate float64, during time.Duration) *offered {
 	var all sync.WaitGroup
 	next := time.Now()
 	for i, end := 0, next.Add(during); next.Before(end); i++ {
-		time.Sleep(time.Until(next))
+		<-time.After(time.Until(next))
 		urgent := rng.Float64() < 0.1
 		words := 60 + rng.IntN(120)
 		all.Go(func() { o.ask(client, address, i, words, urgent) })
