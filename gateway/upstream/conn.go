@@ -36,11 +36,13 @@ func (c *conn) Read(p []byte) (int, error) {
 // a request's length has told it where the request ends.
 func (c *conn) Close() error { return c.tcp.Close() }
 
-// dial opens a connection, TLS included, until ctx ends; names are looked up anew each time. Keep-alive probes find peers that vanished
-// without a word; TCP_USER_TIMEOUT bounds unacknowledged writes. Go sets TCP_NODELAY by itself.
+// dial opens a connection, TLS included, until ctx ends; names are looked up anew each time.
 func dial(ctx context.Context, address string, config *tls.Config) (*conn, error) {
-	d := net.Dialer{KeepAlive: 15 * time.Second, Control: userTimeout}
-	tcp, err := d.DialContext(ctx, "tcp", address)
+	addresses, err := addressesOf(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	tcp, err := dialFirst(ctx, addresses)
 	if err != nil {
 		return nil, err
 	}
