@@ -36,9 +36,11 @@ type Provider struct {
 	version    string
 	lines      string // header lines of every request
 	host       string
+	base       string // what the base URL has of each request's path
 	now        func() time.Time
 	onRest     func(key int, why KeyFate, rest time.Duration, cause string)
 	translator Translator // nil: the service speaks OpenAI's protocol
+	secrets    []string   // which nobody is told
 }
 
 // New prepares a provider; nothing is sent.
@@ -51,7 +53,8 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("provider %q: no base URL", cfg.Name)
 	}
-	p := &Provider{Name: cfg.Name, Keys: NewRing(cfg.Keys), kind: kind.at(cfg.BaseURL), version: cfg.APIVersion, host: u.Host, now: cfg.Now, onRest: cfg.OnRest}
+	p := &Provider{Name: cfg.Name, Keys: NewRing(cfg.Keys), kind: kind.at(cfg.BaseURL), version: cfg.APIVersion, now: cfg.Now, onRest: cfg.OnRest}
+	p.host, p.base, p.secrets = u.Host, strings.TrimRight(u.EscapedPath(), "/"), secretsOf(cfg.Keys)
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -171,7 +174,9 @@ func (p *Provider) Authorize(s *Sending, key *Held) ([]byte, error) {
 	secret := key.Secret()
 	switch {
 	case s.call != nil:
-		lines, err := p.translator.Authorize(s.call, p.host, secret, p.now())
+		sent := *s.call
+		sent.Path = p.base + sent.Path
+		lines, err := p.translator.Authorize(&sent, p.host, secret, p.now())
 		if err != nil {
 			return nil, errors.New("the key cannot be used for this kind of provider") // err may quote it
 		}
@@ -193,6 +198,9 @@ func (p *Provider) Judge(s *Sending, key *Held, sent time.Time, status int, head
 	now := p.now()
 	if s.call != nil {
 		fail, fate = s.call.Failure(status, header, body)
+		if fail.RetryAfter == 0 {
+			fail.RetryAfter = failure.ParseRetryAfter(header("Retry-After"), now) // which may be a date, and translators have no clock
+		}
 	} else {
 		fail, fate = p.kind.Judge(status, header, body, now)
 	}
@@ -233,21 +241,36 @@ func (p *Provider) Settle(key *Held, sent time.Time, fail *failure.Error, fate K
 
 // redact takes the provider's keys out of a failure, should the service have repeated one.
 func (p *Provider) redact(fail *failure.Error) {
-	for _, k := range p.Keys.keys {
-		for _, secret := range strings.Split(k.secret, ":") { // AWS keys have parts
-			if len(secret) < shortestSecret && secret != k.secret || secret == "" {
-				continue
-			}
-			fail.Message = strings.ReplaceAll(fail.Message, secret, "***")
-			fail.Code = strings.ReplaceAll(fail.Code, secret, "***")
-			if bytes.Contains(fail.Body, []byte(secret)) {
-				fail.Body = nil
-			}
-			if fail.Err != nil && strings.Contains(fail.Err.Error(), secret) {
-				fail.Err = errors.New(strings.ReplaceAll(fail.Err.Error(), secret, "***"))
+	for _, secret := range p.secrets {
+		fail.Message = strings.ReplaceAll(fail.Message, secret, "***")
+		fail.Code = strings.ReplaceAll(fail.Code, secret, "***")
+		if bytes.Contains(fail.Body, []byte(secret)) {
+			fail.Body = nil
+		}
+		if fail.Err != nil && strings.Contains(fail.Err.Error(), secret) {
+			fail.Err = errors.New(strings.ReplaceAll(fail.Err.Error(), secret, "***"))
+		}
+	}
+}
+
+// Redact takes the provider's keys out of the end of a stream that the service has ended with an error.
+func (p *Provider) Redact(text []byte) []byte {
+	for _, secret := range p.secrets {
+		text = bytes.ReplaceAll(text, []byte(secret), []byte("***"))
+	}
+	return text
+}
+
+// secretsOf are the keys and their parts, as far as these are no words like any other.
+func secretsOf(keys []Key) (secrets []string) {
+	for _, k := range keys {
+		for _, part := range strings.Split(k.Secret, ":") { // AWS keys have parts
+			if part != "" && (len(part) >= shortestSecret || part == k.Secret) {
+				secrets = append(secrets, part)
 			}
 		}
 	}
+	return secrets
 }
 
 // shortestSecret is below which length a part of a key is a word like any other.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/warmlane/warmlane/gateway/api"
 )
@@ -123,6 +124,27 @@ func TestAuthorize_CredentialByKind(t *testing.T) {
 		if got, err := p.Authorize(&Sending{}, p.Keys.Take(start, nil)); err != nil || string(got) != c.want {
 			t.Errorf("%s: %q %v", c.kind, got, err)
 		}
+	}
+}
+
+// A signature covers the path that is sent, with what the base URL has of it.
+func TestAuthorize_SignsThePathOfTheBaseURL(t *testing.T) {
+	const key = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	now := func() time.Time { return start }
+	p, err := New(Config{Kind: "bedrock", Region: "eu-west-1", BaseURL: "https://gate.example.com/aws/", Keys: []Key{{key, 1}}, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := &Call{Method: "POST", Path: "/model/m/converse", Body: []byte("{}")}
+	got, err := p.Authorize(&Sending{call: sent}, p.Keys.Take(start, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := *sent
+	whole.Path = "/aws/model/m/converse"
+	want, err := translator(t, "bedrock").Authorize(&whole, "gate.example.com", key, start)
+	if err != nil || string(got) != string(want) || sent.Path != "/model/m/converse" {
+		t.Errorf("got\n%s\nwant\n%s, %v", got, want, err)
 	}
 }
 

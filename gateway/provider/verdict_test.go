@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warmlane/warmlane/gateway/api"
+
 	"github.com/warmlane/warmlane/gateway/failure"
 )
 
@@ -100,6 +102,30 @@ func TestJudge_RestThatIsTold(t *testing.T) {
 	f(30*time.Second, "X-Ratelimit-Reset", "1796040030")
 	f(11*time.Second, "X-Ratelimit-Reset-Tokens", "11")
 	f(0, "X-Ratelimit-Reset-Tokens", "6000h") // no client shall hear of that
+}
+
+// The kinds that are translated are told in the same words.
+func TestJudge_RestThatIsToldAsADate(t *testing.T) {
+	for _, kind := range []string{"anthropic", "gemini", "bedrock"} {
+		p, err := New(Config{Kind: kind, BaseURL: "https://api.example.com", Region: "eu-west-1", Keys: []Key{{"k", 1}}, Now: func() time.Time { return start }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, fail := p.translator.Request(&Query{Family: api.Chat, Body: []byte(`{"messages":[{"role":"user","content":"hi"}]}`), Model: "m"})
+		if fail != nil {
+			t.Fatal(fail)
+		}
+		date := start.Add(90 * time.Second).Format(http.TimeFormat)
+		header := func(name string) []byte {
+			if name == "Retry-After" {
+				return []byte(date)
+			}
+			return nil
+		}
+		if fail := p.Judge(&Sending{call: call}, p.Keys.Take(start, nil), start, 429, header, nil); fail.RetryAfter != 90*time.Second {
+			t.Errorf("%s: %v, want 1m30s", kind, fail.RetryAfter)
+		}
+	}
 }
 
 func FuzzJudge(f *testing.F) {
