@@ -103,6 +103,14 @@ func indented(t *testing.T, v any) []byte {
 	return append(text, '\n')
 }
 
+// Some editors begin a file with a byte order mark, which YAML takes.
+func TestParse_ByteOrderMark(t *testing.T) {
+	cfg, err := Parse("f.yaml", []byte("\ufeffpools: [{name: m, endpoints: [\"http://10.0.0.1:8000\"]}]\n"))
+	if err != nil || len(cfg.Pools) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLoad_UnreadableFile(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "nowhere.yaml"))
 	if fs, ok := AsFaults(err); !ok || len(fs) != 1 || !strings.Contains(fs[0].Message, "no such file") {

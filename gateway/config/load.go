@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -38,7 +39,7 @@ func parse(name string, text []byte, read files) (*Config, error) {
 	cfg := defaults()
 	cfg.file, cfg.files = name, read
 	d := newDecoder(name, filepath.Dir(name), read)
-	d.decode(text, &cfg)
+	d.decode(bytes.TrimPrefix(text, []byte("\ufeff")), &cfg) // the mark with which some editors begin a file
 	cfg.marks = d.marks
 	cfg.complete()
 	c := &checker{cfg: &cfg, broken: d.broken, filled: d.filled, faults: d.faults}
