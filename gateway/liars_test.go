@@ -77,6 +77,11 @@ func TestLiar_BeforeTheFirstEvent(t *testing.T) {
 		"NUL in a header":               {plainChat, ok200 + asJSON + "X: a\x00b\r\nContent-Length: 200\r\n\r\n" + answer, ""},
 		"HTTP/0.9":                      {plainChat, answer, ""},
 		"status of two digits":          {plainChat, "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", ""},
+		"nothing":                       {plainChat, ok200 + asJSON + "Content-Length: 0\r\n\r\n", ""},
+		"nothing, of no type":           {plainChat, ok200 + "Content-Length: 0\r\n\r\n", ""},
+		"half of an answer":             {plainChat, ok200 + asJSON + "Content-Length: 60\r\n\r\n" + answer[:60], ""},
+		"no JSON":                       {plainChat, ok200 + asJSON + "Content-Length: 6\r\n\r\nhello!", ""},
+		"a list":                        {plainChat, ok200 + asJSON + "Content-Length: 2\r\n\r\n[]", ""},
 		"error body of a status of 200": {plainChat, ok200 + asJSON + "Content-Length: 66\r\n\r\n" + `{"object":"error","message":"The engine failed.","code":500,"x":1}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

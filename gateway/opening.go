@@ -76,6 +76,8 @@ func (x *exchange) inspect(o *opening, sink api.Sink) *failure.Error {
 	switch {
 	case !ok && a.EndsByClose() && isMedia(a.Head.ContentType(), "application/json"):
 		return failure.New(failure.ConnectionLost, "The inference engine broke off its answer.")
+	case !ok && answersObject(x.ep.Family) && (len(o.whole) == 0 || isMedia(a.Head.ContentType(), "application/json")):
+		return failure.New(failure.BadAnswer, "The inference engine's answer is malformed.")
 	case !ok:
 		return nil
 	case answer.Err != nil && x.errand != nil:
@@ -88,6 +90,15 @@ func (x *exchange) inspect(o *opening, sink api.Sink) *failure.Error {
 		o.responseID = answer.ID
 	}
 	return nil
+}
+
+// answersObject says whether every whole answer of the family is a JSON object.
+func answersObject(f api.Family) bool {
+	switch f {
+	case api.Chat, api.Completions, api.Responses, api.Messages, api.Embeddings:
+		return true
+	}
+	return false
 }
 
 // opened takes the answer that will be sent. Its first event is here, or it is here as a whole.

@@ -170,6 +170,7 @@ func (e *errand) prepare(r *upstream.Relay) {
 	r.Verdict = func(status int, head *fasthttp.ResponseHeader, body []byte) *failure.Error {
 		return e.to.Judge(e.sending, e.key, e.sent, status, head.Peek, body)
 	}
+	r.Redact = e.to.Redact
 	if reply, translates := e.sending.Translates(); translates {
 		r.Decoder = reply.Decoder()
 	}

@@ -267,6 +267,8 @@ func TestProvider_KeysAreNeverTold(t *testing.T) {
 	script := []http.HandlerFunc{
 		status(401, echo), status(429, echo), status(400, echo), status(500, echo), status(503, echo), status(404, echo), status(302, echo),
 		func(w http.ResponseWriter, _ *http.Request) { events(w, "data: "+echo+"\n\n", done) },
+		func(w http.ResponseWriter, _ *http.Request) { events(w, delta, "data: "+echo+"\n\n", done) },
+		func(w http.ResponseWriter, _ *http.Request) { events(w, delta+"data: "+echo+"\n\n") },
 		func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, echo)

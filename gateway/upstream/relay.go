@@ -44,6 +44,8 @@ type Relay struct {
 	Verdict func(status int, head *fasthttp.ResponseHeader, body []byte) *failure.Error
 	// Decoder turns what comes into events of the family; nil: it is such events.
 	Decoder provider.Decoder
+	// Redact takes out of an error in a stream what nobody may see; nil: it passes.
+	Redact func(p []byte) []byte
 	// Editor changes events on their way to the client; nil: they pass.
 	Editor Editor
 	// Copy gets everything that the client gets; may be nil.
@@ -95,6 +97,15 @@ func (r *Relay) decode(p []byte) []byte {
 	return r.Decoder.Feed(p)
 }
 
+// feed takes what came of a stream and returns what the client gets of it.
+func (r *Relay) feed(p []byte) []byte {
+	out := r.Stream.Feed(r.decode(p), r.Sink)
+	if r.Stream.Err != nil && r.Redact != nil {
+		return r.Redact(out)
+	}
+	return out
+}
+
 // maxOpening bounds what comes before the first event has come whole: comments, and that event's beginning.
 const maxOpening = 8 << 20
 
@@ -107,7 +118,7 @@ func (r *Relay) Open() *failure.Error {
 			r.held, lent = bytes.Clone(r.held), false
 		}
 		p, err := r.Attempt.Read(r.first.b[:0])
-		if out := r.Stream.Feed(r.decode(p), r.Sink); len(r.held) == 0 {
+		if out := r.feed(p); len(r.held) == 0 {
 			r.held, lent = out, len(out) > 0
 		} else {
 			r.held = append(r.held, out...)
@@ -224,7 +235,7 @@ func (r *Relay) WriteTo(w io.Writer) (sent int64, broken error) {
 			now = time.Now()
 			r.Attempt.Keep(now)
 			if r.Stream != nil {
-				out = r.Stream.Feed(r.decode(out), r.Sink)
+				out = r.feed(out)
 				r.Follower.Progress(now, r.Stream.LastTokens)
 			}
 		}
