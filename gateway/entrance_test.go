@@ -2,12 +2,8 @@ package gateway_test
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -17,7 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/warmlane/warmlane/gateway/certtest"
 )
 
 // Connections are bounded: one too many is told so, and there is room again when one ends.
@@ -87,33 +84,14 @@ func TestEntrance_TrustedProxiesHaveNoBoundOfTheirOwn(t *testing.T) {
 }
 
 // pemPair writes a certificate with this serial number and its key.
-func pemPair(t *testing.T, certFile, keyFile string, serial int64) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // A renewed certificate is shown without a restart, and open connections stay; files that do not fit together change nothing.
 func TestCertificate_IsReadAgainWhenItsFilesChange(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "crt"), filepath.Join(dir, "key")
-	pemPair(t, cert, key, 1)
+	renew := func(serial int64) {
+		certtest.Make(t, x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"}}, nil).Write(t, cert, key)
+	}
+	renew(1)
 	u, _ := counting(t, good)
 	r := newRig(t, fmt.Sprintf("server: {lame_duck: 0s, drain: 2s, tls: {cert: %q, key: %q}}\npools: [{name: m, endpoints: ENGINES}]\n", cert, key), u)
 	visit := func() *tls.Conn {
@@ -139,7 +117,7 @@ func TestCertificate_IsReadAgainWhenItsFilesChange(t *testing.T) {
 		}
 		return strings.Contains(r.lines.text(), "the new certificate cannot be used")
 	})
-	pemPair(t, cert, key, 2)
+	renew(2)
 	await(t, "the new certificate", func() bool { return serial() == 2 })
 	fmt.Fprintf(early, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", chat, len(plainChat), plainChat)
 	if a, err := http.ReadResponse(bufio.NewReader(early), nil); err != nil || a.StatusCode != 200 {

@@ -1,13 +1,8 @@
 package limit_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/warmlane/warmlane/gateway/certtest"
 	"github.com/warmlane/warmlane/gateway/config"
 	"github.com/warmlane/warmlane/gateway/limit"
 	"github.com/warmlane/warmlane/gateway/redistest"
@@ -72,8 +68,13 @@ func TestVariants_UserAndDatabase(t *testing.T) {
 
 // TestVariants_TLS has a Redis that only talks TLS, with a certificate of an authority of its own.
 func TestVariants_TLS(t *testing.T) {
-	dir := t.TempDir()
-	authority, cert, key := certificates(t, dir)
+	dir, root := t.TempDir(), certtest.Authority(t, "redis")
+	path := func(name string) string { return filepath.Join(dir, name) }
+	authority, cert, key := path("ca.crt"), path("redis.crt"), path("redis.key")
+	root.Write(t, authority, path("ca.key"))
+	certtest.Make(t, x509.Certificate{
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, root).Write(t, cert, key)
 	if help, err := exec.Command("redis-server", "--tls-port", "0", "--port", "0", "--bind", "nowhere.invalid").CombinedOutput(); err != nil && strings.Contains(string(help), "Bad directive") {
 		t.Skip("redis-server knows no TLS")
 	}
@@ -91,46 +92,6 @@ func TestVariants_TLS(t *testing.T) {
 		stranger := openRedis(t, cfg)
 		eventually(t, cfg.URL+" without the authority, or in plain, is away", func() bool { return !stranger.Up() })
 	}
-}
-
-// certificates writes an authority's certificate, and one for 127.0.0.1 with its key.
-func certificates(t *testing.T, dir string) (authority, cert, key string) {
-	t.Helper()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	newKey := func() *ecdsa.PrivateKey {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	sign := func(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) []byte {
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &of.PublicKey, by)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der
-	}
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	rootKey, serverKey := newKey(), newKey()
-	private, err := x509.MarshalPKCS8PrivateKey(serverKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write("ca.crt", "CERTIFICATE", sign(root, root, rootKey, rootKey)),
-		write("redis.crt", "CERTIFICATE", sign(server, root, serverKey, rootKey)), write("redis.key", "PRIVATE KEY", private)
 }
 
 // TestVariants_Sentinel kills the master: the limits go on in the replica that takes its place, from where they were.
