@@ -16,6 +16,23 @@ import (
 	"github.com/warmlane/warmlane/gateway/config"
 )
 
+// poolOf is a pool m of one engine, with these keys beside.
+func poolOf(t *testing.T, keys string, serve http.HandlerFunc) *pool {
+	t.Helper()
+	s := httptest.NewServer(serve)
+	t.Cleanup(s.Close)
+	cfg, err := config.Parse("t.yaml", []byte(`pools: [{name: m, endpoints: ["`+s.URL+`"]`+keys+`}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.servers[0].Close)
+	return p
+}
+
 // A generation probe succeeds by an answer only, and teaches by a token only.
 func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
@@ -38,20 +55,10 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := httptest.NewServer(serve)
-			defer s.Close()
-			cfg, err := config.FromPools([]string{"m=" + s.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.servers[0].Close()
+			p := poolOf(t, "", serve)
 			p.answered(api.Completions, "m")
 			due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: time.Second}
-			err = (&Gateway{}).generate(context.Background(), p, p.spoken.Load(), p.servers[0], due)
+			err := (&Gateway{}).generate(context.Background(), p, p.spoken.Load(), p.servers[0], due)
 			if err == nil {
 				t.Errorf("the probe succeeded")
 			}
@@ -63,22 +70,12 @@ func TestProbe_GenerationProbeWantsAnAnswer(t *testing.T) {
 // A generation is asked for in a way in which one has been answered, of the pool's own model where that was seen.
 func TestProbe_AsksAsCallersDo(t *testing.T) {
 	asked := make(chan string, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := poolOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		asked <- r.URL.Path + " " + string(body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"x"},"text":"x","finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
-	}))
-	defer s.Close()
-	cfg, err := config.FromPools([]string{"m=" + s.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.servers[0].Close()
+	})
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
 	for _, step := range []struct {
 		family      api.Family
@@ -100,22 +97,12 @@ func TestProbe_AsksAsCallersDo(t *testing.T) {
 // An engine that only embeds returns by its health page after it said that it was gone: nobody knows how to make it generate.
 func TestProbe_EmbeddingEngineReturns(t *testing.T) {
 	var generations atomic.Int64
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := poolOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/health" {
 			generations.Add(1)
 			w.WriteHeader(http.StatusNotFound)
 		}
-	}))
-	defer s.Close()
-	cfg, err := config.FromPools([]string{"m=" + s.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.servers[0].Close()
+	})
 	before := time.Now().Add(-time.Minute)
 	lease, err := p.Choose(&balancer.Request{}, before)
 	if err != nil {
@@ -143,22 +130,12 @@ func TestProbe_EmbeddingEngineReturns(t *testing.T) {
 // A way to ask that the engines do not take any more is forgotten, so that it keeps no engine out.
 func TestProbe_ForgetsWhatIsNotTaken(t *testing.T) {
 	asked := make(chan string, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := poolOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.URL.Path
 		if r.URL.Path != "/health" {
 			w.WriteHeader(http.StatusNotFound)
 		}
-	}))
-	defer s.Close()
-	cfg, err := config.FromPools([]string{"m=" + s.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.servers[0].Close()
+	})
 	p.answered(api.Completions, "adapter")
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeGenerate, Timeout: 5 * time.Second}
 	for _, want := range []string{"/v1/completions", "/health"} {
@@ -173,7 +150,7 @@ func TestProbe_ForgetsWhatIsNotTaken(t *testing.T) {
 func TestProbe_HealthByGeneration(t *testing.T) {
 	taken := true
 	asked := make(chan string, 2)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := poolOf(t, ", health: {generate: true}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		asked <- r.URL.Path + " " + string(body)
 		switch {
@@ -183,17 +160,7 @@ func TestProbe_HealthByGeneration(t *testing.T) {
 		default: // the engine is stuck behind its health page
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-	}))
-	defer s.Close()
-	cfg, err := config.Parse("t.yaml", []byte(`pools: [{name: m, endpoints: ["`+s.URL+`"], health: {generate: true}}]`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPool(cfg.Pools[0], nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.servers[0].Close()
+	})
 	g := &Gateway{log: slog.New(slog.DiscardHandler)}
 	due := balancer.Probe{Endpoint: p.Endpoints()[0], Kind: balancer.ProbeHealth, Timeout: 5 * time.Second}
 	const generation = `/v1/chat/completions {"model":"m","messages":[{"role":"user","content":"`

@@ -34,17 +34,7 @@ func send(s *Server, r *Request) (string, *failure.Error) {
 }
 
 func TestAttempt_ReusesConnections(t *testing.T) {
-	conns := make(chan int, 10)
-	s := newServer(t, script(t, func(n int, c net.Conn, br *bufio.Reader) {
-		defer c.Close()
-		conns <- n
-		for {
-			if _, err := readRequest(br); err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, ok)
-		}
-	}))
+	s, conns := patient(t, func(c net.Conn) { _, _ = io.WriteString(c, ok) })
 	for range 5 {
 		if got, fail := send(s, post("{}")); fail != nil || got != "ok" {
 			t.Fatalf("got %q, %v", got, fail)

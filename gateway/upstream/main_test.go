@@ -36,6 +36,22 @@ func script(t *testing.T, serve func(n int, c net.Conn, br *bufio.Reader)) strin
 	return "http://" + l.Addr().String()
 }
 
+// patient is an engine that answers one request after the other on each of its connections, whose numbers it tells.
+func patient(t *testing.T, answer func(c net.Conn)) (*Server, chan int) {
+	t.Helper()
+	conns := make(chan int, 100)
+	return newServer(t, script(t, func(n int, c net.Conn, br *bufio.Reader) {
+		defer c.Close()
+		conns <- n
+		for {
+			if _, err := readRequest(br); err != nil {
+				return
+			}
+			answer(c)
+		}
+	})), conns
+}
+
 // readRequest reads one request away and returns its head.
 func readRequest(br *bufio.Reader) (head string, err error) {
 	length := 0

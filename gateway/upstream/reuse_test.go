@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bufio"
 	"io"
 	"net"
 	"testing"
@@ -24,24 +23,17 @@ func TestReuse_DrainedConnectionIsReusedLater(t *testing.T) {
 }
 
 func drainedConnections(t *testing.T) int {
-	conns := make(chan int, 100)
+	t.Helper()
 	const event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n"
 	const done = "data: [DONE]\n\n"
-	s := newServer(t, script(t, func(n int, c net.Conn, br *bufio.Reader) {
-		defer c.Close()
-		conns <- n
-		for {
-			if _, err := readRequest(br); err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-			for _, e := range []string{event, done} {
-				_, _ = io.WriteString(c, chunked(e))
-			}
-			linger(20 * time.Millisecond)
-			_, _ = io.WriteString(c, "0\r\n\r\n")
+	s, conns := patient(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for _, e := range []string{event, done} {
+			_, _ = io.WriteString(c, chunked(e))
 		}
-	}))
+		linger(20 * time.Millisecond)
+		_, _ = io.WriteString(c, "0\r\n\r\n")
+	})
 	for range 5 {
 		a := NewAttempt(s)
 		if fail := a.Send(post("{}")); fail != nil {
@@ -74,17 +66,7 @@ func (mute) Closed(*failure.Error, int64) {}
 
 // A deadline of the last request is no sign that the connection is stale.
 func TestReuse_OldDeadlineIsNotStale(t *testing.T) {
-	conns := make(chan int, 100)
-	s := newServer(t, script(t, func(n int, c net.Conn, br *bufio.Reader) {
-		defer c.Close()
-		conns <- n
-		for {
-			if _, err := readRequest(br); err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, ok)
-		}
-	}))
+	s, conns := patient(t, func(c net.Conn) { _, _ = io.WriteString(c, ok) })
 	for range 3 {
 		r := post("{}")
 		r.First = time.Now().Add(200 * time.Millisecond) // as of a health probe
