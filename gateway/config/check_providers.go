@@ -12,6 +12,9 @@ func (c *checker) providers(providers []Provider) {
 	c.names("providers", len(providers), func(i int) string { return providers[i].Name })
 	for i := range providers {
 		p, at := &providers[i], fmt.Sprintf("providers[%d]", i)
+		if j := slices.IndexFunc(c.cfg.Pools, func(pool Pool) bool { return pool.Name == p.Name }); j >= 0 && p.Name != "" {
+			c.fault(at+".name", fmt.Sprintf("the name %q is taken by pools[%d]", p.Name, j), "give it a name of its own: answers, logs and metrics tell targets by their names")
+		}
 		c.providerModels(at+".models", p.Models)
 		c.timeouts(at+".timeouts", &p.Timeouts)
 		c.ejection(at+".health", p.Health.EjectAfter, p.Health.EjectFor, p.Health.EjectMax)
