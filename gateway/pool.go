@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -150,21 +149,6 @@ func (p *pool) named(url string) []string {
 		}
 	}
 	return urls
-}
-
-// address is host:port of an endpoint's URL, for dialling.
-func address(endpoint string) (string, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return "", err
-	}
-	if u.Port() != "" {
-		return u.Host, nil
-	}
-	if u.Scheme == "https" {
-		return u.Host + ":443", nil
-	}
-	return u.Host + ":80", nil
 }
 
 // server is the server with that configuration: the pool's own, if it has one, with its idle connections.

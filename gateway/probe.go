@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -67,7 +66,7 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 	var err error
 	switch {
 	case due.Kind == balancer.ProbeDial:
-		err = dialOnce(ctx, due.Endpoint.URL())
+		err = server.Reach(ctx)
 	case how != nil && (due.Kind == balancer.ProbeGenerate || p.cfg.Health.Generate):
 		if err = g.generate(ctx, p, how, server, due); errors.Is(err, errNotTaken) {
 			err = get(ctx, server, p.cfg.Health.Path, due.Timeout)
@@ -82,19 +81,6 @@ func (g *Gateway) probe(ctx context.Context, p *pool, due balancer.Probe) {
 		n := server.EndAll(failure.EngineDead)
 		g.log.Warn("endpoint is dead", "pool", p.Name(), "endpoint", due.Endpoint.URL(), "streams_ended", n, "err", err)
 	}
-}
-
-func dialOnce(ctx context.Context, endpoint string) error {
-	host, err := address(endpoint)
-	if err != nil {
-		return err
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", host)
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }
 
 // get asks for a path and wants a status below 400.

@@ -125,11 +125,16 @@ func (s *Server) release(c *conn, reuse bool) {
 func (s *Server) Refuses() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), min(s.connect, 250*time.Millisecond))
 	defer cancel()
+	return errors.Is(s.Reach(ctx), syscall.ECONNREFUSED)
+}
+
+// Reach opens a connection, until ctx ends, and closes it; the error is why it could not.
+func (s *Server) Reach(ctx context.Context) error {
 	c, err := dial(ctx, s.address, nil)
-	if err == nil {
-		_ = c.Close()
+	if err != nil {
+		return err
 	}
-	return errors.Is(err, syscall.ECONNREFUSED)
+	return c.Close()
 }
 
 // Config is what the server was made with.
