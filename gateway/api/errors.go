@@ -10,7 +10,7 @@ import (
 // ErrorBody returns e as an error object of family f, the body of an answer with e's status: OpenAI's, and where Anthropic's API is
 // spoken, Anthropic's with OpenAI's code and param beside it.
 func ErrorBody(f Family, e *failure.Error) []byte {
-	head, kind := `{"error":{"message":`, e.Kind.Entry().Type
+	head, kind := `{"error":{"message":`, e.ErrorType()
 	if f == Messages || f == CountTokens {
 		head, kind = `{"type":"error","error":{"message":`, anthropicType(e.HTTPStatus())
 	}

@@ -5,6 +5,7 @@
 package failure
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -165,6 +166,7 @@ type Error struct {
 	Message    string
 	Param      string        // the field at fault, "" if none
 	Status     int           // overrides the table's status when an engine's own status is passed on; 0 = the table's
+	Type       string        // overrides the table's type; "" = the table's
 	Code       string        // overrides the table's code; "" = the table's
 	Answered   int           // the status with which an engine or provider answered; 0 = none
 	RetryAfter time.Duration // when to come back; 0 = not told
@@ -206,6 +208,9 @@ func (e *Error) HTTPStatus() int {
 	}
 	return e.Kind.Entry().Status
 }
+
+// ErrorType is the type of OpenAI's error object.
+func (e *Error) ErrorType() string { return cmp.Or(e.Type, e.Kind.Entry().Type) }
 
 // Error returns label, message and cause, for the log.
 func (e *Error) Error() string {

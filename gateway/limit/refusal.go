@@ -35,6 +35,9 @@ func (a *ask) refusal() *failure.Error {
 		kind = failure.QuotaUsedUp
 	}
 	e := failure.New(kind, a.words(wait)).Because(fmt.Errorf("limit %q of %s", a.rule.name, a.shape.words))
+	if kind == failure.RateLimited && a.shape.measure.isTokens() {
+		e.Type = "tokens"
+	}
 	e.RetryAfter = min(wait, longestRetry)
 	e.Final = wait > longestRetry
 	if a.rule.cfg.Status != 429 {

@@ -191,3 +191,25 @@ func TestTokens_MoreThanCanBeCounted(t *testing.T) {
 		remaining(t, l, "1000")
 	})
 }
+
+// TestRefusal_SaysWhatThereWasTooMuchOf: clients of OpenAI's API tell the two by the error's type.
+func TestRefusal_SaysWhatThereWasTooMuchOf(t *testing.T) {
+	minute := []config.Rate{per(1, time.Minute)}
+	for _, c := range []struct {
+		limit config.Limit
+		want  string
+	}{
+		{config.Limit{Name: "l", Requests: minute}, "requests"},
+		{config.Limit{Name: "l", Concurrency: 1}, "requests"},
+		{config.Limit{Name: "l", Tokens: minute}, "tokens"},
+		{config.Limit{Name: "l", InputTokens: minute}, "tokens"},
+		{config.Limit{Name: "l", OutputTokens: minute}, "tokens"},
+		{config.Limit{Name: "l", Tokens: []config.Rate{per(1, config.Day)}}, "insufficient_quota"},
+	} {
+		l := newLimiter(t, limit.Config{Limits: []config.Limit{c.limit}}, nil)
+		admitted(t, l, chat(1, 1))
+		if _, fail := refused(t, l, chat(1, 1)); fail.ErrorType() != c.want {
+			t.Errorf("%s: the type is %q, want %q", fail, fail.ErrorType(), c.want)
+		}
+	}
+}
