@@ -21,10 +21,18 @@ func (s *Session) Input(body []byte) ([]byte, *Refusal) {
 	for w.Next() && in.refuses == nil {
 		switch string(w.Key) {
 		case "messages", "system", "instructions", "prompt", "suffix", "input", "documents", "query", "queries", "text_1", "text_2", "data_1", "data_2",
-			"content", "prediction", "chat_template", "chat_template_kwargs":
+			"content", "prediction", "chat_template":
 			in.value(w.Value, w.Offset, "")
-		case "tools", "functions":
+		case "chat_template_kwargs":
+			in.value(w.Value, w.Offset, within)
+		case "tools", "functions", "response_format", "text":
 			in.described(w.Value, w.Offset)
+		}
+		if untold(w.Key, w.Value) {
+			if r := firstThatActs(s.input); r != nil {
+				s.note(r, "input", 1)
+				return nil, &Refusal{Message: "A prompt of token ids or embeddings cannot be checked. Please send it as text."}
+			}
 		}
 	}
 	if in.refuses == nil {
@@ -59,12 +67,62 @@ func (in *request) value(raw []byte, at int, name string) {
 			in.value(w.Value, at+w.Offset, name)
 		}
 	case tokenize.Object:
+		free := isFree(name)
 		for w := tokenize.WalkTrusted(raw); in.refuses == nil && w.Next(); {
-			if reaches(raw, w.Key) {
+			switch {
+			case free:
+				in.value(w.Value, at+w.Offset, within)
+			case reaches(raw, w.Key):
 				in.value(w.Value, at+w.Offset, string(w.Key))
 			}
 		}
 	}
+}
+
+// within is the name of all that lies in an object whose members have any names.
+const within = "*"
+
+// isFree says whether an object of that name is somebody's own, such as what a tool was called with, so that its members' names say nothing.
+func isFree(name string) bool {
+	switch name {
+	case within, "input", "arguments", "variables":
+		return true
+	}
+	return false
+}
+
+// untold says whether a member of the body is a prompt in another form than text.
+func untold(name, raw []byte) bool {
+	switch string(name) {
+	case "prompt_embeds":
+		return tokenize.KindOf(raw) != tokenize.Null
+	case "prompt", "input":
+		return hasNumbers(raw)
+	}
+	return false
+}
+
+// hasNumbers says whether raw is a list with a number in it, or with such a list.
+func hasNumbers(raw []byte) bool {
+	if tokenize.KindOf(raw) != tokenize.Array {
+		return false
+	}
+	for w := tokenize.WalkTrusted(raw); w.Next(); {
+		if tokenize.KindOf(w.Value) == tokenize.Number || hasNumbers(w.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// firstThatActs is the first rule that does more than count.
+func firstThatActs(rules []*rule) *rule {
+	for _, r := range rules {
+		if r.Action != "log" {
+			return r
+		}
+	}
+	return nil
 }
 
 // reaches says whether the member of that name in a message, or in a part of one, has text for the model: not names, ids, media and addresses.

@@ -45,9 +45,9 @@ func (g *Guard) all() *Session { return g.For(&config.Subject{Model: "m"}) }
 func TestInput_AllThatReachesTheModelAndNothingElse(t *testing.T) {
 	g := guardOf(t, ruleOf("mask", "email"))
 	for in, want := range map[string]string{
-		`{"model":"a@b.cn","user":"a@b.cn","stop":["a@b.cn"],"messages":[{"role":"user","name":"a@b.cn","content":"a@b.cn"}]}`:                                                     `{"model":"a@b.cn","user":"a@b.cn","stop":["a@b.cn"],"messages":[{"role":"user","name":"a@b.cn","content":"[EMAIL]"}]}`,
-		`{"messages" : [ {"content":[{"type":"text","text":"to a@b.cn!"},{"type":"image_url","image_url":{"url":"http://a@b.cn/"}}]}], "x":1.50}`:                                  `{"messages" : [ {"content":[{"type":"text","text":"to [EMAIL]!"},{"type":"image_url","image_url":{"url":"http://a@b.cn/"}}]}], "x":1.50}`,
-		`{"prompt":["a@b.cn","x",[1,2]],"suffix":"\u0061@b.cn"}`:                                                                                                                   `{"prompt":["[EMAIL]","x",[1,2]],"suffix":"[EMAIL]"}`,
+		`{"model":"a@b.cn","user":"a@b.cn","stop":["a@b.cn"],"messages":[{"role":"user","name":"a@b.cn","content":"a@b.cn"}]}`:                    `{"model":"a@b.cn","user":"a@b.cn","stop":["a@b.cn"],"messages":[{"role":"user","name":"a@b.cn","content":"[EMAIL]"}]}`,
+		`{"messages" : [ {"content":[{"type":"text","text":"to a@b.cn!"},{"type":"image_url","image_url":{"url":"http://a@b.cn/"}}]}], "x":1.50}`: `{"messages" : [ {"content":[{"type":"text","text":"to [EMAIL]!"},{"type":"image_url","image_url":{"url":"http://a@b.cn/"}}]}], "x":1.50}`,
+		`{"prompt":["a@b.cn","x"],"suffix":"\u0061@b.cn"}`: `{"prompt":["[EMAIL]","x"],"suffix":"[EMAIL]"}`,
 		`{"input":[{"type":"message","content":[{"type":"input_text","text":"a@b.cn"}]},{"type":"function_call_output","call_id":"c","output":"a@b.cn"}],"instructions":"a@b.cn"}`: `{"input":[{"type":"message","content":[{"type":"input_text","text":"[EMAIL]"}]},{"type":"function_call_output","call_id":"c","output":"[EMAIL]"}],"instructions":"[EMAIL]"}`,
 		`{"input":"a@b.cn"}`: `{"input":"[EMAIL]"}`,
 		`{"system":[{"type":"text","text":"a@b.cn"}],"messages":[{"content":[{"type":"tool_use","id":"a@b.cn","name":"f","input":{"q":{"to":["a@b.cn"]}}},{"type":"tool_result","tool_use_id":"i","content":[{"type":"text","text":"a@b.cn"}]}]}]}`: `{"system":[{"type":"text","text":"[EMAIL]"}],"messages":[{"content":[{"type":"tool_use","id":"a@b.cn","name":"f","input":{"q":{"to":["[EMAIL]"]}}},{"type":"tool_result","tool_use_id":"i","content":[{"type":"text","text":"[EMAIL]"}]}]}]}`,
@@ -55,6 +55,11 @@ func TestInput_AllThatReachesTheModelAndNothingElse(t *testing.T) {
 		`{"tools":[{"type":"function","function":{"name":"f","description":"mail a@b.cn","parameters":{"properties":{"to":{"description":"a@b.cn","default":"a@b.cn"}}}}}]}`:                                                                        `{"tools":[{"type":"function","function":{"name":"f","description":"mail [EMAIL]","parameters":{"properties":{"to":{"description":"[EMAIL]","default":"a@b.cn"}}}}}]}`,
 		`{"query":"a@b.cn","documents":["a@b.cn",{"text":"a@b.cn"}]}`:           `{"query":"[EMAIL]","documents":["[EMAIL]",{"text":"[EMAIL]"}]}`,
 		`{"messages":[{"content":"a@b.cn"}],"messages":[{"content":"a@b.cn"}]}`: `{"messages":[{"content":"[EMAIL]"}],"messages":[{"content":"[EMAIL]"}]}`,
+		// What a tool is called with, and what a template is given, has whatever names it likes.
+		`{"messages":[{"content":[{"type":"tool_use","id":"a@b.cn","name":"f","input":{"name":"a@b.cn","url":["a@b.cn"],"data":{"id":"a@b.cn"}}}]}]}`: `{"messages":[{"content":[{"type":"tool_use","id":"a@b.cn","name":"f","input":{"name":"[EMAIL]","url":["[EMAIL]"],"data":{"id":"[EMAIL]"}}}]}]}`,
+		`{"messages":[{"tool_calls":[{"function":{"name":"f","arguments":{"name":"a@b.cn"}}}]}]}`:                                                     `{"messages":[{"tool_calls":[{"function":{"name":"f","arguments":{"name":"[EMAIL]"}}}]}]}`,
+		`{"prompt":{"id":"p","variables":{"name":"a@b.cn"}},"chat_template_kwargs":{"name":"a@b.cn"}}`:                                                `{"prompt":{"id":"p","variables":{"name":"[EMAIL]"}},"chat_template_kwargs":{"name":"[EMAIL]"}}`,
+		`{"response_format":{"json_schema":{"name":"a","schema":{"description":"a@b.cn"}}},"text":{"format":{"description":"a@b.cn"}}}`:               `{"response_format":{"json_schema":{"name":"a","schema":{"description":"[EMAIL]"}}},"text":{"format":{"description":"[EMAIL]"}}}`,
 		// Arguments are JSON within a string, often with escapes of their own.
 		`{"messages":[{"tool_calls":[{"function":{"name":"f","arguments":"{\"to\": \"a\\u0040b.cn\", \"n\": 1}"}}]}]}`: `{"messages":[{"tool_calls":[{"function":{"name":"f","arguments":"{\"to\": \"[EMAIL]\", \"n\": 1}"}}]}]}`,
 		`{"messages":[{"tool_calls":[{"function":{"arguments":"to a@b.cn"}}]}]}`:                                       `{"messages":[{"tool_calls":[{"function":{"arguments":"to [EMAIL]"}}]}]}`,
@@ -63,6 +68,27 @@ func TestInput_AllThatReachesTheModelAndNothingElse(t *testing.T) {
 		got, refusal := g.all().Input([]byte(in))
 		if refusal != nil || string(got) != want {
 			t.Errorf("%s\nbecomes %s\nwant    %s", in, got, want)
+		}
+	}
+}
+
+// TestInput_WhatIsNoTextIsRefused: token ids and embeddings reach the model past every rule.
+func TestInput_WhatIsNoTextIsRefused(t *testing.T) {
+	for _, body := range []string{
+		`{"prompt":[1,2]}`, `{"prompt":[[1,2],[3]]}`, `{"prompt":["x",[1,2]]}`, `{"pr\u006fmpt": [ [ 1 ] ]}`, `{"input":[[1]]}`, `{"input":[1]}`,
+		`{"prompt":"x","prompt_embeds":"AAAA"}`, `{"prompt":null,"prompt_embeds":["AAAA"]}`,
+	} {
+		for action, want := range map[string]bool{"deny": true, "mask": true, "restore": true, "log": false} {
+			s := guardOf(t, ruleOf(action, "email")).all()
+			_, refusal := s.Input([]byte(body))
+			if (refusal != nil) != want || want && len(s.Notes()) != 1 {
+				t.Errorf("%s of %s: %v, notes %v", action, body, refusal, s.Notes())
+			}
+		}
+	}
+	for _, body := range []string{`{"prompt":[]}`, `{"prompt":["x"],"prompt_embeds":null}`, `{"input":[{"content":"x"}]}`, `{"messages":[],"x":[1]}`} {
+		if _, refusal := guardOf(t, ruleOf("deny", "email")).all().Input([]byte(body)); refusal != nil {
+			t.Errorf("%s is refused: %s", body, refusal.Message)
 		}
 	}
 }
