@@ -40,6 +40,7 @@ func (g *Gateway) registerAdmin(mux *console.Mux) {
 		return map[string]any{"endpoints": endpoints}, nil
 	})
 	mux.Handle("POST", "/admin/v1/endpoints/state", g.setEndpoint)
+	mux.Handle("GET", "/admin/v1/limits", g.tellLimits)
 	mux.Handle("POST", "/admin/v1/limits/top-up", g.topUp)
 	mux.Handle("GET", "/admin/v1/usage", g.reportUsage)
 	mux.Handle("GET", "/admin/v1/providers", g.listProviders)

@@ -38,27 +38,16 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 	given := map[string]string{
 		"consumer": want.Consumer, "user": want.User, "model": want.Model, "app": want.App, "route": want.Route, "ip": want.IP,
 	}
-	headers := want.Headers.canonical()
-	headers.nameIn(given, config.ByHeader)
+	want.Headers.canonical().nameIn(given, config.ByHeader)
 	want.Query.nameIn(given, config.ByQuery)
 	want.Cookies.nameIn(given, config.ByCookie)
 	whose, fail := whoseBucket(s.cfg, want.Limit, given)
 	if fail != nil {
 		return nil, fail
 	}
-	if len(want.Cookies) > 0 {
-		headers["Cookie"] = want.Cookies.cookies()
-	}
-	q := limit.Query{Subject: config.Subject{
-		Consumer: want.Consumer, User: want.User, Model: want.Model, App: want.App, Route: want.Route,
-		Headers: headers, Args: want.Query,
-	}}
-	if want.IP != "" {
-		ip, err := netip.ParseAddr(want.IP)
-		if err != nil {
-			return nil, failure.Bad("ip", "%q is no address.", want.IP)
-		}
-		q.IP = ip
+	q, fail := limitQuery(given)
+	if fail != nil {
+		return nil, fail
 	}
 	amount := want.Amount
 	if want.Of == "cost" {
@@ -67,7 +56,7 @@ func (g *Gateway) topUp(c *console.Call) (any, *failure.Error) {
 	if !(amount >= 1 && amount <= 1e15) {
 		return nil, failure.Bad("amount", "The amount must be at least 1 (of cost a millionth) and at most 1e15 (of cost 1e9).")
 	}
-	err := s.limits.TopUp(want.Limit, &q, want.Of, int64(math.Round(amount)))
+	err := s.limits.TopUp(want.Limit, q, want.Of, int64(math.Round(amount)))
 	switch {
 	case errors.Is(err, limit.ErrNoQuota):
 		return nil, failure.Bad("of", "The limit %q has no quota for a day, a month or ever that counts %q.", want.Limit, want.Of)
@@ -98,6 +87,31 @@ func whoseBucket(cfg *config.Config, name string, given map[string]string) (map[
 		return nil, failure.Bad("consumer", "There is no consumer %q.", c)
 	}
 	return whose, nil
+}
+
+// limitQuery is a request with the values that were given, by the names that limits have for them.
+func limitQuery(given map[string]string) (*limit.Query, *failure.Error) {
+	headers, args, cookies := words{}, words{}, words{}
+	for name, value := range given {
+		if kind, name, found := strings.Cut(name, ":"); found {
+			map[string]words{"header": headers, "query": args, "cookie": cookies}[kind][name] = value
+		}
+	}
+	if len(cookies) > 0 {
+		headers["Cookie"] = cookies.cookies()
+	}
+	q := &limit.Query{Subject: config.Subject{
+		Consumer: given["consumer"], User: given["user"], Model: given["model"], App: given["app"], Route: given["route"],
+		Headers: headers, Args: args,
+	}}
+	if text := given["ip"]; text != "" {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, failure.Bad("ip", "%q is no address.", text)
+		}
+		q.IP = ip
+	}
+	return q, nil
 }
 
 // words are headers or parameters as an operator names them.

@@ -157,8 +157,13 @@ func (l *Limiter) fill(c *call, q *Query, now time.Time, whole bool) {
 			l.add(c, r, q, now, whole)
 		}
 	}
+	c.place()
+}
+
+// place gives the asks their keys: only when all are written do the bytes stay where they are.
+func (c *call) place() {
 	start := 0
-	for i, end := range c.ends { // only now the bytes stay where they are
+	for i, end := range c.ends {
 		c.asks[i].key = c.bytes[start:end:end]
 		start = end
 	}

@@ -22,11 +22,10 @@ func (l *Limiter) TopUp(name string, q *Query, word string, amount int64) error 
 		}
 		var c call
 		l.add(&c, r, q, l.memory.now(), true)
-		start, found := 0, false
-		for i, end := range c.ends {
+		c.place()
+		found := false
+		for i := range c.asks {
 			a := &c.asks[i]
-			a.key = c.bytes[start:end:end]
-			start = end
 			if a.shape.measure.word() == word && config.Calendar(a.rate.per) {
 				found = true
 				if err := l.topUp(a, amount); err != nil {
