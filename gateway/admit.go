@@ -38,9 +38,7 @@ func (x *exchange) reserve(q *limit.Query) *failure.Error {
 	if len(x.state.cfg.Limits) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limitPatience)
-	defer cancel()
-	place, fail := x.state.limits.Reserve(ctx, q)
+	place, fail := x.state.limits.Reserve(context.Background(), q)
 	x.place = place
 	return fail
 }

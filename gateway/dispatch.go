@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// limitPatience bounds the wait for a shared limit's answer.
-	limitPatience = 30 * time.Millisecond
 	// maxTries bounds the endpoints that one request visits in one pool, all but one of which cost it nothing but a refusal.
 	maxTries = 32
 	// longestFirstEvent bounds the first-event time however long the predicted wait.
