@@ -289,3 +289,40 @@ func TestServer_AdmissionLimit(t *testing.T) {
 		}
 	}
 }
+
+// While a replica is down the system may give its port to somebody's connection: it waits for that to end, at once or after its delay.
+func TestServer_RestartsWhenItsPortIsFreeAgain(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"at once": 0, "delayed": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, engine.Config{TimeScale: 1, StartDelay: delay})
+			address, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(s.URL(), "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Kill()
+			other, err := net.ListenTCP("tcp", &net.TCPAddr{IP: address.IP})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			conn, err := net.DialTCP("tcp", address, other.Addr().(*net.TCPAddr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(100*time.Millisecond, func() { // a replica that did not wait would have failed by then
+				_ = conn.SetLinger(0)
+				_ = conn.Close()
+			})
+			if err := s.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it answers", func() bool {
+				resp, err := http.Get(s.URL() + "/health")
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				return err == nil && resp.StatusCode == http.StatusOK
+			})
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -61,13 +62,29 @@ func (s *Server) open(l *life, ln net.Listener) {
 		if !s.sleep(s.cfg.StartDelay, l.dead) {
 			return
 		}
-		ln, err := net.Listen("tcp", s.addr)
+		ln, err := s.listenAgain()
 		if err != nil {
 			s.cfg.Log.Error("simulated engine cannot open its port", "listen", s.addr, "err", err)
 			return
 		}
 		l.serve(ln)
 	})
+}
+
+// portPatience is how long a replica waits for its port.
+const portPatience = 10 * time.Second
+
+// listenAgain opens the replica's port. While nobody listened there, the system may have given it to a connection of some client: that
+// ends.
+func (s *Server) listenAgain() (net.Listener, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
+		ln, err := net.Listen("tcp", s.addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > portPatience {
+			return ln, err
+		}
+	}
 }
 
 // sleep waits for a simulated duration; it reports false when the server or the life ended before.
@@ -124,7 +141,7 @@ func (s *Server) Restart() error {
 	var ln net.Listener
 	if s.cfg.StartDelay <= 0 {
 		var err error
-		if ln, err = net.Listen("tcp", s.addr); err != nil {
+		if ln, err = s.listenAgain(); err != nil {
 			return fmt.Errorf("restarting a simulated engine: %w", err)
 		}
 	}
