@@ -44,7 +44,8 @@ func roll(t *testing.T, kind engine.FaultKind, interval string, replicas, reques
 	u := &users{address: g.address, open: map[int64]time.Time{}}
 	u.start(count(24, 48))
 	defer u.stop()
-	for round := 0; round == 0 || u.sent.Load() < int64(requests); round++ {
+	const rounds = 10 // at most, until one breaks a stream off: on a busy machine a short one may find none that has begun
+	for round := 0; round == 0 || u.sent.Load() < int64(requests) || u.brokenOff() == 0 && round < rounds; round++ {
 		for _, s := range fleet[:replicas] {
 			u.more(t, 40)
 			if err := s.Apply(engine.Fault{Kind: kind}); err != nil {
@@ -113,6 +114,12 @@ func (u *users) more(t *testing.T, n int64) {
 	t.Helper()
 	served := u.whole.Load()
 	await(t, "requests to be answered", patience, func() bool { return u.whole.Load() >= served+n })
+}
+
+func (u *users) brokenOff() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.broken
 }
 
 // outlive waits until every request that was sent before then has ended.
