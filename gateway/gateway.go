@@ -58,7 +58,7 @@ type Gateway struct {
 	source     *config.Source // nil: there is nothing to reload
 	phases     Phases
 	reloads    reloads
-	lastRedis  atomic.Pointer[redis]
+	shownRedis atomic.Pointer[redis]
 	work       context.Context // of everything in the background
 	stopWork   context.CancelFunc
 	background sync.WaitGroup
@@ -106,6 +106,7 @@ func New(cfg *config.Config, opts Options) (*Gateway, error) {
 	g.state.Store(s)
 	g.holders.take(s)
 	g.metrics.Serve(s.labels())
+	g.showRedis(s.redis)
 	g.reloads.last.at, g.reloads.loaded = s.started, s.started
 	g.metrics.Reloaded(true, s.started)
 	g.metrics.Queues(func() []observe.QueueGauge { return g.state.Load().queues(time.Now()) })

@@ -13,11 +13,9 @@ type redis struct {
 	*limit.Redis
 }
 
-// openRedis connects to the configured Redis, unless old is a connection to it; nil if there is none. What metrics tell is the state of
-// the one opened last.
+// openRedis connects to the configured Redis, unless old is a connection to it; nil if there is none.
 func (g *Gateway) openRedis(cfg config.Redis, old *redis) (*redis, error) {
 	if !cfg.Enabled() {
-		g.lastRedis.Store(nil)
 		return nil, nil
 	}
 	if old != nil && old.cfg == cfg {
@@ -28,29 +26,28 @@ func (g *Gateway) openRedis(cfg config.Redis, old *redis) (*redis, error) {
 		return nil, fmt.Errorf("redis.ca: %w", err)
 	}
 	r := &redis{cfg: cfg}
-	before := g.lastRedis.Swap(r)
 	r.Redis, err = limit.OpenRedis(limit.RedisConfig{
 		URL: cfg.URL.Reveal(), Cluster: cfg.Cluster, TLS: secured, Log: g.log,
 		OnState: func(up bool) {
-			if g.lastRedis.Load() == r {
+			if g.shownRedis.Load() == r {
 				g.metrics.RedisUp(up)
 			}
 		},
 	})
 	if err != nil {
-		g.lastRedis.Store(before)
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	return r, nil
 }
 
-// showRedis makes metrics tell the state of r, which may be nil.
+// showRedis makes metrics tell the state of r, the Redis in force; nil for none.
 func (g *Gateway) showRedis(r *redis) {
-	g.lastRedis.Store(r)
-	g.metrics.NoRedis()
-	if r != nil {
-		g.metrics.RedisUp(r.Up())
+	g.shownRedis.Store(r)
+	if r == nil {
+		g.metrics.NoRedis()
+		return
 	}
+	g.metrics.RedisUp(r.Up())
 }
 
 // store is what limits use; nil without a Redis.

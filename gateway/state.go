@@ -97,7 +97,6 @@ func (g *Gateway) build(cfg *config.Config, old *state) (*state, error) {
 		errs = append(errs, fmt.Errorf("limits: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
-		g.showRedis(old.redis)
 		shared := old.parts()
 		for p := range s.parts() {
 			if _, kept := shared[p]; !kept {
